@@ -1,0 +1,162 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// EstimateFunction turns usage into one number.
+// +kubebuilder:validation:Enum=Percentile;Max
+type EstimateFunction string
+
+const (
+	// FunctionPercentile takes a percentile of the usage in the lookback.
+	FunctionPercentile EstimateFunction = "Percentile"
+	// FunctionMax takes the highest usage in the lookback.
+	FunctionMax EstimateFunction = "Max"
+)
+
+// Aggregation joins the pods of a workload.
+// +kubebuilder:validation:Enum=PodAverage;Pooled
+type Aggregation string
+
+const (
+	// AggregationPodAverage averages the percentiles of the pods; 100 is the maximum over all.
+	AggregationPodAverage Aggregation = "PodAverage"
+	// AggregationPooled takes the percentile of the samples of all pods together.
+	AggregationPooled Aggregation = "Pooled"
+)
+
+// ResourceEstimate is how the need of one resource is computed.
+// +kubebuilder:validation:XValidation:rule="self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(self.min).compareTo(quantity(self.max)) <= 0",message="min must not exceed max"
+type ResourceEstimate struct {
+	// Function is Percentile or Max.
+	// +kubebuilder:default=Percentile
+	// +optional
+	Function EstimateFunction `json:"function,omitempty"`
+	// Percentile of the usage, 1 to 100. Default 95.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Percentile *int32 `json:"percentile,omitempty"`
+	// Aggregation joins the pods of a workload.
+	// +kubebuilder:default=PodAverage
+	// +optional
+	Aggregation Aggregation `json:"aggregation,omitempty"`
+	// Lookback is how far back usage counts, for example 24h or 7d; at most 30d.
+	// +kubebuilder:default="7d"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(m|h|d|w))+$`
+	// +optional
+	Lookback string `json:"lookback,omitempty"`
+	// Overhead is added on top, as a percentage.
+	// +kubebuilder:default="10%"
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?%$`
+	// +optional
+	Overhead string `json:"overhead,omitempty"`
+	// Min is the least that is recommended.
+	// +optional
+	Min *resource.Quantity `json:"min,omitempty"`
+	// Max is the most that is recommended.
+	// +optional
+	Max *resource.Quantity `json:"max,omitempty"`
+}
+
+// ConfidencePolicy says when a recommendation rests on enough data.
+type ConfidencePolicy struct {
+	// MinWatched is how long a workload must have been watched.
+	// +kubebuilder:default="24h"
+	// +optional
+	MinWatched metav1.Duration `json:"minWatched,omitempty"`
+	// Coverage is the share of the lookback that must hold samples, as a percentage.
+	// +kubebuilder:default="40%"
+	// +kubebuilder:validation:Pattern=`^(100|[0-9]{1,2})%$`
+	// +optional
+	Coverage string `json:"coverage,omitempty"`
+}
+
+// OOMPolicy says how memory answers an OOM kill.
+type OOMPolicy struct {
+	// Step is what each kill adds to the memory overhead, as a percentage.
+	// +kubebuilder:default="20%"
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?%$`
+	// +optional
+	Step string `json:"step,omitempty"`
+	// Max is the highest factor that kills lead to, a decimal of at least 1.
+	// +kubebuilder:default="2.5"
+	// +kubebuilder:validation:Pattern=`^[1-9][0-9]*(\.[0-9]+)?$`
+	// +optional
+	Max string `json:"max,omitempty"`
+}
+
+// SurgePolicy says how a sudden rise of usage is answered.
+// +kubebuilder:validation:XValidation:rule="!self.enabled",message="surge is not supported by this version; leave it out or set enabled: false"
+type SurgePolicy struct {
+	// Enabled turns surge handling on.
+	Enabled bool `json:"enabled"`
+}
+
+// RecommendationPolicySpec says how recommendations are computed.
+type RecommendationPolicySpec struct {
+	// CPU estimate. Default: 95th percentile of 7 d, averaged over pods, 10% overhead, at least 10m.
+	// +kubebuilder:default={}
+	// +optional
+	CPU ResourceEstimate `json:"cpu,omitempty"`
+	// Memory estimate. Default: maximum of 7 d, 10% overhead, at least 32Mi.
+	// +kubebuilder:default={function: Max}
+	// +optional
+	Memory ResourceEstimate `json:"memory,omitempty"`
+	// Confidence says when a recommendation rests on enough data.
+	// +kubebuilder:default={}
+	// +optional
+	Confidence ConfidencePolicy `json:"confidence,omitempty"`
+	// OOM says how memory answers an OOM kill.
+	// +kubebuilder:default={}
+	// +optional
+	OOM OOMPolicy `json:"oom,omitempty"`
+	// Surge says how a sudden rise of usage is answered.
+	// +optional
+	Surge *SurgePolicy `json:"surge,omitempty"`
+}
+
+// RecommendationPolicyStatus says whether the policy is usable.
+type RecommendationPolicyStatus struct {
+	// ObservedGeneration is the generation of the spec that this status answers.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RecommendationPolicy says how recommendations are computed.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=supercargo,shortName=rp
+// +kubebuilder:printcolumn:name="CPU",type=string,JSONPath=`.spec.cpu.function`
+// +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.spec.memory.function`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type RecommendationPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec RecommendationPolicySpec `json:"spec"`
+	// +optional
+	Status RecommendationPolicyStatus `json:"status,omitempty"`
+}
+
+// RecommendationPolicyList is a list of RecommendationPolicies.
+// +kubebuilder:object:root=true
+type RecommendationPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []RecommendationPolicy `json:"items"`
+}
+
+func init() { register(&RecommendationPolicy{}, &RecommendationPolicyList{}) }

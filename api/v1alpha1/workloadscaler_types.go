@@ -1,0 +1,288 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// UpdateMode says how a recommendation reaches pods.
+// +kubebuilder:validation:Enum=Preview;Off;OnCreate;ReCreate;InPlace;Auto
+type UpdateMode string
+
+const (
+	// UpdateModePreview evaluates and shows, and never applies.
+	UpdateModePreview UpdateMode = "Preview"
+	// UpdateModeOff is Preview by the word that AutoscalingPolicy schedules use.
+	UpdateModeOff UpdateMode = "Off"
+	// UpdateModeOnCreate sets requests and limits of new pods only.
+	UpdateModeOnCreate UpdateMode = "OnCreate"
+	// UpdateModeReCreate also replaces running pods that have drifted, one by one, within their disruption budgets.
+	UpdateModeReCreate UpdateMode = "ReCreate"
+	// UpdateModeInPlace also resizes running pods that have drifted through the resize subresource.
+	UpdateModeInPlace UpdateMode = "InPlace"
+	// UpdateModeAuto resizes in place and falls back to ReCreate where a resize is refused.
+	UpdateModeAuto UpdateMode = "Auto"
+)
+
+// TargetRef names a workload. It is any kind whose pods are found by owner references or by a selector.
+type TargetRef struct {
+	// APIVersion of the workload, for example apps/v1.
+	// +kubebuilder:validation:MinLength=1
+	APIVersion string `json:"apiVersion"`
+	// Kind of the workload, for example Deployment, StatefulSet, DaemonSet, Job or CronJob.
+	// +kubebuilder:validation:MinLength=1
+	Kind string `json:"kind"`
+	// Name of the workload.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Namespace of the workload. It may be left out; another namespace than the scaler's own is refused with the condition TargetFound=False.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// UpdatePolicy says how the recommendation of a scaler is applied where no AutoscalingPolicy matches.
+type UpdatePolicy struct {
+	// UpdateMode defaults to Preview: nothing is applied until someone asks for it.
+	// +kubebuilder:default=Preview
+	// +optional
+	UpdateMode UpdateMode `json:"updateMode,omitempty"`
+}
+
+// WorkloadResources holds what a scaler does with cpu and memory.
+type WorkloadResources struct {
+	// UpdatePolicy says how the recommendation is applied.
+	// +kubebuilder:default={}
+	// +optional
+	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+}
+
+// OptimizeScope is one thing that a scaler optimizes.
+// +kubebuilder:validation:Enum=resource
+type OptimizeScope string
+
+// OptimizeResource optimizes requests and limits.
+const OptimizeResource OptimizeScope = "resource"
+
+// WorkloadScalerSpec binds a workload to the recommender.
+// +kubebuilder:validation:XValidation:rule="self.targetRef == oldSelf.targetRef",message="targetRef is immutable; create another WorkloadScaler for another workload"
+type WorkloadScalerSpec struct {
+	// TargetRef names the workload.
+	TargetRef TargetRef `json:"targetRef"`
+	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed.
+	// +optional
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+	// Optimize lists what is optimized.
+	// +kubebuilder:default={resource}
+	// +kubebuilder:validation:MinItems=1
+	// +optional
+	Optimize []OptimizeScope `json:"optimize,omitempty"`
+	// Interval is how often the recommendation is computed anew when nothing else asks for it, for example 30m or 1d.
+	// +kubebuilder:default="30m"
+	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h|d|w))+$`
+	// +optional
+	Interval string `json:"interval,omitempty"`
+	// Resources holds what is done with cpu and memory.
+	// +kubebuilder:default={}
+	// +optional
+	Resources WorkloadResources `json:"resources,omitempty"`
+}
+
+// ConfidenceLevel says whether a recommendation rests on enough data to be applied unattended.
+// +kubebuilder:validation:Enum=Full;Low
+type ConfidenceLevel string
+
+const (
+	// ConfidenceFull means that the workload was watched long enough and enough of the lookback is covered.
+	ConfidenceFull ConfidenceLevel = "Full"
+	// ConfidenceLow means that it was not: changes are held back or made gradually.
+	ConfidenceLow ConfidenceLevel = "Low"
+)
+
+// Confidence is how much data a recommendation rests on.
+type Confidence struct {
+	// Level is Full or Low.
+	Level ConfidenceLevel `json:"level"`
+	// Watched is the time from the first sample to the last.
+	Watched metav1.Duration `json:"watched"`
+	// CoveragePercent is the share of the lookback for which there are samples, 0 to 100.
+	CoveragePercent int32 `json:"coveragePercent"`
+}
+
+// ExplanationStep is one step of the arithmetic that led to a recommended value.
+type ExplanationStep struct {
+	// Resource is cpu or memory.
+	Resource corev1.ResourceName `json:"resource"`
+	// Step names the rule, for example Percentile, Overhead, OOM, Bounds or LimitRange.
+	Step string `json:"step"`
+	// Value after the step, as a quantity.
+	Value string `json:"value"`
+	// Message says what the step took in and why it changed the value.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// ContainerRecommendation is what one container needs.
+type ContainerRecommendation struct {
+	// Name of the container.
+	Name string `json:"name"`
+	// Requests recommended.
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+	// Limits recommended by the limit policy; a resource that is missing here has no limit.
+	// +optional
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+	// Current is what the workload's template states.
+	// +optional
+	Current corev1.ResourceRequirements `json:"current,omitempty"`
+	// Explanation lists the steps from usage to the recommended value.
+	// +optional
+	Explanation []ExplanationStep `json:"explanation,omitempty"`
+}
+
+// Recommendation is what the pods of a workload need.
+type Recommendation struct {
+	// ComputedAt is when it was computed.
+	ComputedAt metav1.Time `json:"computedAt"`
+	// Hash identifies requests and limits; a pod that carries it was given this recommendation.
+	Hash string `json:"hash"`
+	// PolicyHash identifies the spec of the RecommendationPolicy that it was computed with.
+	// +optional
+	PolicyHash string `json:"policyHash,omitempty"`
+	// Confidence says how much data it rests on.
+	Confidence Confidence `json:"confidence"`
+	// Containers holds one entry for each container of the workload's template.
+	// +listType=map
+	// +listMapKey=name
+	Containers []ContainerRecommendation `json:"containers"`
+}
+
+// MatchedPolicy says which policies govern a workload now.
+type MatchedPolicy struct {
+	// AutoscalingPolicy that matched, by priority and then age; empty where the scaler's own update policy holds.
+	// +optional
+	AutoscalingPolicy string `json:"autoscalingPolicy,omitempty"`
+	// RecommendationPolicy that the numbers were computed with; empty for the built-in defaults.
+	// +optional
+	RecommendationPolicy string `json:"recommendationPolicy,omitempty"`
+	// Schedule is the name of the schedule item in force.
+	// +optional
+	Schedule string `json:"schedule,omitempty"`
+	// Mode in force at this moment.
+	Mode UpdateMode `json:"mode"`
+}
+
+// ResourceScore is the score of one resource.
+type ResourceScore struct {
+	// Resource is cpu or memory.
+	Resource corev1.ResourceName `json:"resource"`
+	// Score from 0 to 100; lower means more room for improvement.
+	Score int32 `json:"score"`
+	// EfficiencyPercent is mean usage over request; it may exceed 100.
+	EfficiencyPercent int32 `json:"efficiencyPercent"`
+}
+
+// CostImpact is money per month of 730 hours, in USD with two decimals.
+type CostImpact struct {
+	// Savings from requests that the recommendation lowers.
+	Savings string `json:"savings"`
+	// Reinvestment in requests that the recommendation raises.
+	Reinvestment string `json:"reinvestment"`
+	// Net is savings less reinvestment. It becomes real only when nodes change.
+	Net string `json:"net"`
+}
+
+// AppliedStatus counts the pods that run with the recommendation.
+type AppliedStatus struct {
+	// Pods of the workload that are neither finished nor going.
+	Pods int32 `json:"pods"`
+	// UpToDate pods run within the drift thresholds of the recommendation.
+	UpToDate int32 `json:"upToDate"`
+	// Resized counts in-place resizes since the scaler was created.
+	Resized int64 `json:"resized"`
+	// Recreated counts evictions for the sake of the recommendation since the scaler was created.
+	Recreated int64 `json:"recreated"`
+	// LastAppliedAt is when a pod was last changed.
+	// +optional
+	LastAppliedAt *metav1.Time `json:"lastAppliedAt,omitempty"`
+}
+
+const (
+	// ConditionTargetFound is True where the workload exists.
+	ConditionTargetFound = "TargetFound"
+	// ConditionRecommended is True where there is a recommendation.
+	ConditionRecommended = "Recommended"
+	// ConditionApplied is True where every pod that may be changed runs with the recommendation.
+	ConditionApplied = "Applied"
+	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
+	ConditionUsageFresh = "UsageFresh"
+)
+
+// WorkloadScalerStatus is what the recommender found.
+type WorkloadScalerStatus struct {
+	// ObservedGeneration is the generation of the spec that this status answers.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: TargetFound, Recommended, Applied, UsageFresh.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Policy in force.
+	// +optional
+	Policy *MatchedPolicy `json:"policy,omitempty"`
+	// Recommendation, once there is data.
+	// +optional
+	Recommendation *Recommendation `json:"recommendation,omitempty"`
+	// Score from 0 to 100; lower means more room for improvement.
+	// +optional
+	Score *int32 `json:"score,omitempty"`
+	// EfficiencyPercent is the priced share of the requests that is used, 0 to 100.
+	// +optional
+	EfficiencyPercent *int32 `json:"efficiencyPercent,omitempty"`
+	// ResourceScores shows whether cpu or memory drives the score.
+	// +listType=map
+	// +listMapKey=resource
+	// +optional
+	ResourceScores []ResourceScore `json:"resourceScores,omitempty"`
+	// CostImpact of applying the recommendation.
+	// +optional
+	CostImpact *CostImpact `json:"costImpact,omitempty"`
+	// Applied counts the pods that run with it.
+	// +optional
+	Applied AppliedStatus `json:"applied,omitempty"`
+}
+
+// WorkloadScaler binds a workload to the recommender and shows what it needs, what that would save and what was applied.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=supercargo,shortName=ws
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.targetRef.kind`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.targetRef.name`
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.status.policy.mode`
+// +kubebuilder:printcolumn:name="Score",type=integer,JSONPath=`.status.score`
+// +kubebuilder:printcolumn:name="Efficiency",type=integer,JSONPath=`.status.efficiencyPercent`
+// +kubebuilder:printcolumn:name="Net/Month",type=string,JSONPath=`.status.costImpact.net`
+// +kubebuilder:printcolumn:name="Confidence",type=string,JSONPath=`.status.recommendation.confidence.level`
+// +kubebuilder:printcolumn:name="Policy",type=string,priority=1,JSONPath=`.status.policy.autoscalingPolicy`
+// +kubebuilder:printcolumn:name="UpToDate",type=integer,priority=1,JSONPath=`.status.applied.upToDate`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type WorkloadScaler struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec WorkloadScalerSpec `json:"spec"`
+	// +optional
+	Status WorkloadScalerStatus `json:"status,omitempty"`
+}
+
+// WorkloadScalerList is a list of WorkloadScalers.
+// +kubebuilder:object:root=true
+type WorkloadScalerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []WorkloadScaler `json:"items"`
+}
+
+func init() { register(&WorkloadScaler{}, &WorkloadScalerList{}) }
