@@ -28,11 +28,10 @@ const (
 )
 
 // ResourceEstimate is how the need of one resource is computed.
-// +kubebuilder:validation:XValidation:rule="self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
+// +kubebuilder:validation:XValidation:rule="!has(self.__function__) || self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(self.min).compareTo(quantity(self.max)) <= 0",message="min must not exceed max"
 type ResourceEstimate struct {
-	// Function is Percentile or Max.
-	// +kubebuilder:default=Percentile
+	// Function is Percentile or Max. The default is Percentile for cpu and Max for memory.
 	// +optional
 	Function EstimateFunction `json:"function,omitempty"`
 	// Percentile of the usage, 1 to 100. Default 95.
@@ -103,7 +102,7 @@ type RecommendationPolicySpec struct {
 	// +optional
 	CPU ResourceEstimate `json:"cpu,omitempty"`
 	// Memory estimate. Default: maximum of 7 d, 10% overhead, at least 32Mi.
-	// +kubebuilder:default={function: Max}
+	// +kubebuilder:default={}
 	// +optional
 	Memory ResourceEstimate `json:"memory,omitempty"`
 	// Confidence says when a recommendation rests on enough data.
