@@ -1,0 +1,128 @@
+package admission
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/governance"
+	"supercargo.dev/recommender/policy"
+	"supercargo.dev/recommender/workload"
+)
+
+const (
+	// Path that the API server calls.
+	Path = "/mutate-pods"
+	// ProbeLabel marks the pods of the self-check, which are created as a dry run only. Its value is to come back as annotation.
+	ProbeLabel = v1alpha1.GroupName + "/probe"
+)
+
+// Handler answers admission requests for new pods. It reads from the cache and allows every pod.
+type Handler struct {
+	Resolver *workload.Resolver
+	Governor *governance.Governor
+	Clock    clock.PassiveClock
+	Decoder  admission.Decoder
+}
+
+// Handle implements admission.Handler.
+func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	pod := &corev1.Pod{}
+	if err := h.Decoder.Decode(req, pod); err != nil {
+		return admission.Allowed("the pod cannot be read: " + err.Error()) // the API server will say so better
+	}
+	if nonce := pod.Labels[ProbeLabel]; nonce != "" && req.Namespace == h.Governor.Namespace {
+		return respond(req, pod, map[string]string{v1alpha1.RecommendationAnnotation: nonce})
+	}
+	mutated, reason, err := h.mutate(ctx, req.Namespace, pod)
+	if err != nil {
+		log.FromContext(ctx).Error(err, "new pod is admitted as it is", "namespace", req.Namespace, "pod", pod.Name+pod.GenerateName)
+		return admission.Allowed("")
+	}
+	if mutated == nil {
+		return admission.Allowed(reason)
+	}
+	return respond(req, mutated, nil)
+}
+
+func respond(req admission.Request, pod *corev1.Pod, annotations map[string]string) admission.Response {
+	for k, v := range annotations {
+		if pod.Annotations == nil {
+			pod.Annotations = map[string]string{}
+		}
+		pod.Annotations[k] = v
+	}
+	b, err := json.Marshal(pod)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err) // failurePolicy Ignore admits the pod
+	}
+	return admission.PatchResponseFromRaw(req.Object.Raw, b)
+}
+
+// mutate returns the pod with its recommendation, or nil and why it stays as it is.
+func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod) (*corev1.Pod, string, error) {
+	if pod.Annotations[v1alpha1.DisabledAnnotation] == "true" || pod.Annotations[corev1.MirrorPodAnnotationKey] != "" {
+		return nil, "the pod is left alone", nil
+	}
+	scaler, err := h.Resolver.ScalerOf(ctx, namespace, pod)
+	if err != nil {
+		return nil, "", err
+	}
+	if scaler == nil || scaler.Status.Recommendation == nil {
+		return nil, "there is no recommendation", nil
+	}
+	w, err := h.Resolver.Object(ctx, scaler)
+	if err != nil {
+		return nil, "", err
+	}
+	governing, err := h.Governor.For(ctx, scaler, w)
+	if err != nil {
+		return nil, "", err
+	}
+	s := governing.Situation(h.Clock.Now(), w, scaler)
+	s.Pod = pod
+	if !governance.Applies(s.Active.Mode) {
+		return nil, "mode " + string(s.Active.Mode), nil
+	}
+	if v := policy.AdmissionGates().Check(s); v.Stop {
+		return nil, v.Reason + ": " + v.Message, nil
+	}
+	return desired(pod, w, scaler.Status.Recommendation.Containers, governing.Rules)
+}
+
+// desired gives the containers of the workload's template what is recommended. Containers that were injected stay as they are.
+func desired(pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules) (*corev1.Pod, string, error) {
+	original := policy.Containers(pod.Spec)
+	if w.Template != nil {
+		names := sets.New[string]()
+		for _, c := range w.Containers() {
+			names.Insert(c.Name)
+		}
+		for name := range original {
+			if !names.Has(name) {
+				delete(original, name)
+			}
+		}
+	}
+	originals, err := policy.Originals(original)
+	if err != nil {
+		return nil, "", err
+	}
+	want := policy.Desired(original, recommended, rules)
+	out := policy.Apply(pod, want)
+	if out.Annotations == nil {
+		out.Annotations = map[string]string{}
+	}
+	out.Annotations[v1alpha1.RecommendationAnnotation] = policy.Hash(want)
+	if _, known := out.Annotations[v1alpha1.OriginalResourcesAnnotation]; !known {
+		out.Annotations[v1alpha1.OriginalResourcesAnnotation] = originals
+	}
+	return out, "", nil
+}

@@ -1,0 +1,115 @@
+package demand
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"supercargo.dev/api/v1alpha1"
+)
+
+// scaler is what the index keeps of a WorkloadScaler: enough to answer for a pod, and no pointer into the object.
+type scaler struct {
+	id       types.NamespacedName
+	created  metav1.Time
+	target   Owner
+	selector labels.Selector // nil: pods are found through their owners
+	mode     v1alpha1.UpdateMode
+	// containers is what the policy will apply; nil where it applies nothing.
+	containers map[string]corev1.ResourceRequirements
+	// fingerprint tells whether an event changed anything that matters here.
+	fingerprint string
+}
+
+func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
+	ref := object.Spec.TargetRef
+	if ref.Namespace != "" && ref.Namespace != object.Namespace {
+		return nil, fmt.Errorf("workloadscaler %s/%s names a workload of another namespace, %q", object.Namespace, object.Name, ref.Namespace)
+	}
+	s := &scaler{
+		id:      types.NamespacedName{Namespace: object.Namespace, Name: object.Name},
+		created: object.CreationTimestamp,
+		target:  Owner{Namespace: object.Namespace, Group: groupOf(ref.APIVersion), Kind: ref.Kind, Name: ref.Name},
+	}
+	// The recommendation's own hash is left out: an answer depends on the numbers, whoever hashed them and how.
+	text := []string{s.target.Group, s.target.Kind, s.target.Name, ""}
+	if object.Spec.PodSelector != nil && (len(object.Spec.PodSelector.MatchLabels) > 0 || len(object.Spec.PodSelector.MatchExpressions) > 0) {
+		selector, err := metav1.LabelSelectorAsSelector(object.Spec.PodSelector)
+		if err != nil {
+			return nil, fmt.Errorf("parsing podSelector of workloadscaler %s/%s, %w", object.Namespace, object.Name, err)
+		}
+		s.selector = selector
+		text[len(text)-1] = selector.String()
+	}
+	if recommendation := applicable(object); recommendation != nil {
+		s.mode = object.Status.Policy.Mode
+		text = append(text, string(s.mode))
+		s.containers = make(map[string]corev1.ResourceRequirements, len(recommendation.Containers))
+		for i := range recommendation.Containers {
+			c := &recommendation.Containers[i]
+			s.containers[c.Name] = corev1.ResourceRequirements{Requests: c.Requests.DeepCopy(), Limits: c.Limits.DeepCopy()}
+			text = append(text, c.Name)
+			for _, list := range []corev1.ResourceList{c.Requests, c.Limits} {
+				for _, name := range slices.Sorted(maps.Keys(list)) {
+					quantity := list[name]
+					text = append(text, string(name), quantity.String())
+				}
+				text = append(text, "")
+			}
+		}
+	}
+	s.fingerprint = strings.Join(text, "\x00")
+	return s, nil
+}
+
+// applicable returns the recommendation that the policy in force will apply, or nil: in Preview and Off, at low confidence,
+// and before there is one.
+func applicable(object *v1alpha1.WorkloadScaler) *v1alpha1.Recommendation {
+	if object.Status.Policy == nil || object.Status.Recommendation == nil {
+		return nil
+	}
+	switch object.Status.Policy.Mode {
+	case v1alpha1.UpdateModeOnCreate, v1alpha1.UpdateModeReCreate, v1alpha1.UpdateModeInPlace, v1alpha1.UpdateModeAuto:
+	default:
+		return nil
+	}
+	if object.Status.Recommendation.Confidence.Level != v1alpha1.ConfidenceFull {
+		return nil
+	}
+	return object.Status.Recommendation
+}
+
+// governs says whether the scaler changes a pod that exists already: OnCreate has done so by the time the pod exists.
+func (s *scaler) governs(pod *corev1.Pod) bool {
+	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
+		return false
+	}
+	return s.mode != v1alpha1.UpdateModeOnCreate || pod.UID == ""
+}
+
+// older orders scalers of one target: the older answers, as with policies of one priority.
+func older(a, b *scaler) int {
+	if !a.created.Equal(&b.created) {
+		if a.created.Before(&b.created) {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.id.Name, b.id.Name)
+}
+
+func insert(list []*scaler, s *scaler) []*scaler {
+	list = append(slices.Clone(list), s)
+	slices.SortFunc(list, older)
+	return list
+}
+
+func remove(list []*scaler, id types.NamespacedName) []*scaler {
+	return slices.DeleteFunc(slices.Clone(list), func(s *scaler) bool { return s.id == id })
+}

@@ -1,0 +1,230 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"supercargo.dev/api/v1alpha1"
+)
+
+// InvalidTargetError says that a targetRef cannot name a workload whatever the cluster holds.
+type InvalidTargetError struct{ Reason, Message string }
+
+// Error implements error.
+func (e *InvalidTargetError) Error() string { return e.Message }
+
+// Resolver resolves targetRefs.
+type Resolver struct {
+	// Reader is a cache with the indexes of IndexFields.
+	Reader client.Reader
+	// Direct reads custom kinds from the API server, so that no informer is started for a kind that one scaler names.
+	Direct client.Reader
+}
+
+// Resolve reads the workload of a scaler with its template, pods and readiness. The error is an *InvalidTargetError, the API's
+// (NotFound, Forbidden), meta.NoKindMatchError where the kind is not served, or that of the transport.
+func (r *Resolver) Resolve(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Workload, error) {
+	w, err := r.Object(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if w.Pods, err = r.pods(ctx, w, s.Spec.PodSelector); err != nil {
+		return nil, err
+	}
+	w.settle()
+	return w, nil
+}
+
+// Object reads the workload of a scaler with its template only. Errors are those of Resolve.
+func (r *Resolver) Object(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Workload, error) {
+	ref := s.Spec.TargetRef
+	if ref.Namespace != "" && ref.Namespace != s.Namespace {
+		return nil, &InvalidTargetError{
+			Reason:  "OtherNamespace",
+			Message: fmt.Sprintf("targetRef names namespace %s; a scaler serves its own, %s", ref.Namespace, s.Namespace),
+		}
+	}
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil {
+		return nil, &InvalidTargetError{Reason: "InvalidAPIVersion", Message: fmt.Sprintf("targetRef.apiVersion, %v", err)}
+	}
+	w := &Workload{GVK: gv.WithKind(ref.Kind)}
+	key := types.NamespacedName{Namespace: s.Namespace, Name: ref.Name}
+	if err := r.read(ctx, w, key); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// builtin returns an empty object for the kinds that are read through the cache, nil for others.
+func builtin(gk schema.GroupKind) client.Object {
+	switch gk {
+	case schema.GroupKind{Group: "apps", Kind: "Deployment"}:
+		return &appsv1.Deployment{}
+	case schema.GroupKind{Group: "apps", Kind: "StatefulSet"}:
+		return &appsv1.StatefulSet{}
+	case schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:
+		return &appsv1.DaemonSet{}
+	case schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}:
+		return &appsv1.ReplicaSet{}
+	case schema.GroupKind{Group: "batch", Kind: "Job"}:
+		return &batchv1.Job{}
+	case schema.GroupKind{Group: "batch", Kind: "CronJob"}:
+		return &batchv1.CronJob{}
+	}
+	return nil
+}
+
+func (r *Resolver) read(ctx context.Context, w *Workload, key types.NamespacedName) error {
+	if o := builtin(w.GVK.GroupKind()); o != nil {
+		if err := r.Reader.Get(ctx, key, o); err != nil {
+			return fmt.Errorf("reading target, %w", err)
+		}
+		w.Object, w.Template = o, TemplateOf(o)
+		return nil
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(w.GVK)
+	if err := r.Direct.Get(ctx, key, u); err != nil {
+		return fmt.Errorf("reading target, %w", err)
+	}
+	w.Object, w.Template = u, unstructuredTemplate(u)
+	return nil
+}
+
+// TemplateOf returns the pod template of a built-in kind, nil for any other object.
+func TemplateOf(o client.Object) *corev1.PodTemplateSpec {
+	switch o := o.(type) {
+	case *appsv1.Deployment:
+		return &o.Spec.Template
+	case *appsv1.StatefulSet:
+		return &o.Spec.Template
+	case *appsv1.DaemonSet:
+		return &o.Spec.Template
+	case *appsv1.ReplicaSet:
+		return &o.Spec.Template
+	case *batchv1.Job:
+		return &o.Spec.Template
+	case *batchv1.CronJob:
+		return &o.Spec.JobTemplate.Spec.Template
+	}
+	return nil
+}
+
+// unstructuredTemplate reads spec.template of a custom kind where it is a pod template, as an Argo Rollout's is.
+func unstructuredTemplate(u *unstructured.Unstructured) *corev1.PodTemplateSpec {
+	m, found, err := unstructured.NestedMap(u.Object, "spec", "template")
+	if err != nil || !found {
+		return nil
+	}
+	t := &corev1.PodTemplateSpec{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m, t); err != nil || len(t.Spec.Containers) == 0 {
+		return nil
+	}
+	return t
+}
+
+func (r *Resolver) pods(ctx context.Context, w *Workload, selector *metav1.LabelSelector) ([]*corev1.Pod, error) {
+	if selector != nil {
+		return r.selectedPods(ctx, w.Object.GetNamespace(), selector)
+	}
+	owners := []types.UID{w.UID()}
+	switch w.GVK.Kind { // pods hang under ReplicaSets and Jobs
+	case "CronJob":
+		var jobs batchv1.JobList
+		if err := r.owned(ctx, w, w.UID(), &jobs); err != nil {
+			return nil, err
+		}
+		for i := range jobs.Items {
+			owners = append(owners, jobs.Items[i].UID)
+		}
+	case "StatefulSet", "DaemonSet", "ReplicaSet", "Job":
+	default:
+		var sets appsv1.ReplicaSetList
+		if err := r.owned(ctx, w, w.UID(), &sets); err != nil {
+			return nil, err
+		}
+		for i := range sets.Items {
+			owners = append(owners, sets.Items[i].UID)
+		}
+	}
+	var out []*corev1.Pod
+	for _, uid := range owners {
+		var list corev1.PodList
+		if err := r.owned(ctx, w, uid, &list); err != nil {
+			return nil, err
+		}
+		out = appendLive(out, &list)
+	}
+	return out, nil
+}
+
+func (r *Resolver) owned(ctx context.Context, w *Workload, owner types.UID, list client.ObjectList) error {
+	err := r.Reader.List(ctx, list, client.InNamespace(w.Object.GetNamespace()), client.MatchingFields{ControllerField: string(owner)},
+		client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("listing what %s owns, %w", w.Key(), err)
+	}
+	return nil
+}
+
+func (r *Resolver) selectedPods(ctx context.Context, namespace string, selector *metav1.LabelSelector) ([]*corev1.Pod, error) {
+	sel, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: fmt.Sprintf("podSelector, %v", err)}
+	}
+	if sel.Empty() { // an empty selector would claim every pod of the namespace
+		return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: "podSelector is empty and would match every pod of the namespace"}
+	}
+	var list corev1.PodList
+	err = r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing pods by selector %s, %w", labels.FormatLabels(selector.MatchLabels), err)
+	}
+	return appendLive(nil, &list), nil
+}
+
+func appendLive(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
+	for i := range list.Items {
+		p := &list.Items[i]
+		if p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (w *Workload) settle() {
+	switch o := w.Object.(type) {
+	case *appsv1.Deployment:
+		w.Replicas, w.NotReady = deploymentReadiness(o)
+	case *appsv1.StatefulSet:
+		w.Replicas, w.NotReady = statefulSetReadiness(o)
+	case *appsv1.DaemonSet:
+		w.Replicas, w.NotReady = daemonSetReadiness(o)
+	case *appsv1.ReplicaSet:
+		w.Replicas, w.NotReady = replicaSetReadiness(o)
+	default:
+		w.Replicas, w.NotReady = podsReadiness(w.Pods)
+	}
+	w.Ready = w.NotReady == ""
+}
+
+// NotServed says that the kind of a target is not served by the cluster.
+func NotServed(err error) bool {
+	var invalid *InvalidTargetError
+	return !errors.As(err, &invalid) && (meta.IsNoMatchError(err) || runtime.IsNotRegisteredError(err))
+}
