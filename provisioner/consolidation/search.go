@@ -1,0 +1,88 @@
+package consolidation
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultTimeBudget        = 2 * time.Second
+	DefaultMinSavingFraction = 0.03
+	DefaultMinSavingPerHour  = 0.01
+	DefaultHorizon           = time.Hour
+	DefaultLaunchOverlap     = 3 * time.Minute
+	DefaultBreakEven         = 15 * time.Minute
+	DefaultPodCost           = 0.0005
+	DefaultMaxRemove         = 10
+)
+
+func (o Options) withDefaults() Options {
+	if o.TimeBudget <= 0 {
+		o.TimeBudget = DefaultTimeBudget
+	}
+	o.MinSavingFraction = orDefault(o.MinSavingFraction, DefaultMinSavingFraction)
+	o.MinSavingPerHour = orDefault(o.MinSavingPerHour, DefaultMinSavingPerHour)
+	o.DefaultPodCost = orDefault(o.DefaultPodCost, DefaultPodCost)
+	if o.Horizon <= 0 {
+		o.Horizon = DefaultHorizon
+	}
+	if o.LaunchOverlap <= 0 {
+		o.LaunchOverlap = DefaultLaunchOverlap
+	}
+	if o.BreakEven == 0 {
+		o.BreakEven = DefaultBreakEven
+	}
+	if o.MaxRemove <= 0 {
+		o.MaxRemove = DefaultMaxRemove
+	}
+	o.Packing.InterruptionCost = o.InterruptionCost
+	return o
+}
+
+// orDefault reads zero as the default and a negative value as none.
+func orDefault(v, standard float64) float64 {
+	switch {
+	case v == 0:
+		return standard
+	case v < 0:
+		return 0
+	}
+	return v
+}
+
+// Search finds moves. It fails only when the state cannot be understood. When ctx
+// ends or the time budget is spent it returns the moves found so far, each of
+// which is complete: every displaced pod has a place.
+//
+// The search is greedy in the order of what a node promises: the share of its
+// price that its pods do not use, per cost of moving them. From each seed it tries
+// to give up the node alone, then together with the next in line, in sets that
+// grow to MaxRemove, and takes the set whose saving per disruption is best.
+func Search(ctx context.Context, s State) (Plan, error) {
+	start := time.Now()
+	s.Options = s.Options.withDefaults()
+	ctx, cancel := context.WithTimeout(ctx, s.Options.TimeBudget)
+	defer cancel()
+	f, err := newFleet(ctx, &s)
+	if err != nil {
+		return Plan{}, fmt.Errorf("reading cluster state, %w", err)
+	}
+	var plan Plan
+	if plan.LowerBound, err = f.lowerBound(); err != nil {
+		return Plan{}, fmt.Errorf("bounding cost, %w", err)
+	}
+	plan.Cost = f.cost()
+	h := &hunt{fleet: f, options: &s.Options}
+	h.empties()
+	if err := h.grow(ctx); err != nil {
+		return Plan{}, fmt.Errorf("searching moves, %w", err)
+	}
+	plan.Moves = h.moves
+	plan.After = f.cost()
+	plan.LowerBound = min(plan.LowerBound, plan.After)
+	plan.Kept = f.kept(ctx)
+	plan.Stats = Stats{Tried: h.tried, Found: h.found, Truncated: ctx.Err() != nil, Elapsed: time.Since(start)}
+	return plan, nil
+}

@@ -1,0 +1,281 @@
+package karpenter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	"sigs.k8s.io/karpenter/pkg/controllers/state"
+	karpsched "sigs.k8s.io/karpenter/pkg/scheduling"
+	nodeclaimutils "sigs.k8s.io/karpenter/pkg/utils/nodeclaim"
+	podutils "sigs.k8s.io/karpenter/pkg/utils/pod"
+
+	"supercargo.dev/provisioner/packing"
+)
+
+// ErrNotSynced means that the state in memory lacks nodes or claims that the API server has. Nothing may be decided on it:
+// a node that is not seen looks like a node to buy, and its pods like pods that are gone.
+var ErrNotSynced = errors.New("cluster state is not synced yet")
+
+// Snapshot is the cluster at one instant, in the terms of packing.
+type Snapshot struct {
+	// Problem holds the pods to place, the nodes and claims that stay, and what the pools sell.
+	Problem packing.Problem
+	// Pending counts the pods at the head of Problem.Pods that wait for a node. Those behind run on nodes that are going.
+	Pending int
+	// Moving pods run on nodes that a consolidation gives up. Their places were found, and replacements launched, by the
+	// search that decided it; packing them anew might find other places and buy another node.
+	Moving []packing.Pod
+
+	pools  pools
+	states map[string]*state.StateNode
+}
+
+// Pod returns the pod at an index of Problem.Pods.
+func (s *Snapshot) Pod(i int) *corev1.Pod { return s.Problem.Pods[i].Pod }
+
+// State returns Karpenter's view of a node or claim of the snapshot, or nil where the cloud has not answered the claim yet.
+func (s *Snapshot) State(name string) *state.StateNode { return s.states[name] }
+
+// Snapshot shows the cluster: pending pods, pods on nodes that are going, nodes that stay, claims in flight and pools.
+// It returns ErrNotSynced while the state in memory is behind the API server.
+func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
+	states := m.cluster.DeepCopyNodes()
+	claims, unlaunched, err := m.claims(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.synced(ctx, states, claims); err != nil {
+		return nil, err
+	}
+	s := &Snapshot{states: map[string]*state.StateNode{}}
+	if s.pools, err = m.pools(ctx, unlaunched); err != nil {
+		return nil, err
+	}
+	// Nodes are read before pods: a pod that binds in between makes the plan undershoot, which the next round mends; the
+	// other order would buy a node for a pod that has one.
+	daemons, err := m.daemonPods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := m.pendingPods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	consolidated, others := m.consolidated.split(states.Deleting())
+	leaving, err := others.CurrentlyReschedulablePods(ctx, m.cfg.Client, m.cfg.Clock, m.cfg.Recorder)
+	if err != nil {
+		return nil, fmt.Errorf("listing pods on nodes that are going, %w", err)
+	}
+	moving, err := consolidated.CurrentlyReschedulablePods(ctx, m.cfg.Client, m.cfg.Clock, m.cfg.Recorder)
+	if err != nil {
+		return nil, fmt.Errorf("listing pods on nodes that are given up, %w", err)
+	}
+	s.Pending = len(pending)
+	s.Problem = packing.Problem{Pools: s.pools.sold, DaemonSets: daemons, Options: m.cfg.Packing}
+	if s.Problem.Pods, err = m.toPlace(ctx, append(pending, leaving...)); err != nil {
+		return nil, err
+	}
+	if s.Moving, err = m.toPlace(ctx, moving); err != nil {
+		return nil, err
+	}
+	for _, n := range states.Active() {
+		node, err := m.node(ctx, n, daemons, s.pools)
+		if err != nil {
+			return nil, err
+		}
+		s.states[node.Name] = n
+		s.Problem.Nodes = append(s.Problem.Nodes, node)
+	}
+	for _, nc := range unlaunched {
+		s.Problem.Nodes = append(s.Problem.Nodes, inFlight(nc, s.pools))
+	}
+	sort.Slice(s.Problem.Nodes, func(i, j int) bool { return s.Problem.Nodes[i].Name < s.Problem.Nodes[j].Name })
+	if s.Problem.Namespaces, err = m.namespaces(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// claims lists the NodeClaims that are not going, and among them those that the cloud has not answered yet.
+func (m *Machinery) claims(ctx context.Context) (all, unlaunched []*karpv1.NodeClaim, err error) {
+	list, err := nodeclaimutils.ListManaged(ctx, m.cfg.Client, m.cfg.CloudProvider)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing nodeclaims, %w", err)
+	}
+	listed := make(map[string]bool, len(list))
+	for _, nc := range list {
+		listed[nc.Name] = true
+		if !nc.DeletionTimestamp.IsZero() {
+			continue
+		}
+		all = append(all, nc)
+		if nc.Status.ProviderID == "" {
+			unlaunched = append(unlaunched, nc)
+		}
+	}
+	unlaunched = append(unlaunched, m.launched.unseen(listed, m.cluster.NodeClaimExists)...)
+	return all, unlaunched, nil
+}
+
+// synced checks that every node and every answered claim of the API server is in the state. Karpenter's own check also waits
+// for each claim to be answered by the cloud; here one slow launch must not hold up the others, so claims in flight are
+// planned on instead.
+func (m *Machinery) synced(ctx context.Context, states state.StateNodes, claims []*karpv1.NodeClaim) error {
+	nodes, ids := map[string]bool{}, map[string]bool{}
+	for _, n := range states {
+		if n.Node != nil {
+			nodes[n.Node.Name] = true
+		}
+		ids[n.ProviderID()] = true
+	}
+	list := &corev1.NodeList{}
+	if err := m.cfg.Client.List(ctx, list); err != nil {
+		return fmt.Errorf("listing nodes, %w", err)
+	}
+	for i := range list.Items {
+		if n := &list.Items[i]; n.DeletionTimestamp.IsZero() && !nodes[n.Name] {
+			return fmt.Errorf("%w: node %q is missing", ErrNotSynced, n.Name)
+		}
+	}
+	for _, nc := range claims {
+		if id := nc.Status.ProviderID; id != "" && !ids[id] {
+			return fmt.Errorf("%w: nodeclaim %q is missing", ErrNotSynced, nc.Name)
+		}
+	}
+	return nil
+}
+
+// toPlace are pods that need a node, with what their volumes and their tolerance of spot demand of it.
+func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.Pod, error) {
+	placements, err := m.cfg.Placement.Terms(ctx, pods)
+	if err != nil {
+		return nil, fmt.Errorf("reading what pods tolerate of spot, %w", err)
+	}
+	out := make([]packing.Pod, len(pods))
+	for i, pod := range pods {
+		volumes, err := m.volumes.GetRequirements(ctx, pod)
+		if err != nil {
+			return nil, fmt.Errorf("reading the zones of the volumes of pod %s/%s, %w", pod.Namespace, pod.Name, err)
+		}
+		out[i] = packing.Pod{Pod: pod, Requests: m.cfg.Demand(pod), NodeTerms: and(placements[i], terms(volumes))}
+	}
+	return out, nil
+}
+
+// terms turns ORed requirements into ORed node selector terms.
+func terms(alternatives []karpsched.Requirements) []corev1.NodeSelectorTerm {
+	var out []corev1.NodeSelectorTerm
+	for _, reqs := range alternatives {
+		var term corev1.NodeSelectorTerm
+		for _, r := range reqs.NodeSelectorRequirements() {
+			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: r.Key, Operator: r.Operator, Values: r.Values})
+		}
+		sort.Slice(term.MatchExpressions, func(i, j int) bool { return term.MatchExpressions[i].Key < term.MatchExpressions[j].Key })
+		out = append(out, term)
+	}
+	return out
+}
+
+// and combines two lists of ORed terms so that one of each must hold. An empty list demands nothing.
+func and(a, b []corev1.NodeSelectorTerm) []corev1.NodeSelectorTerm {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 {
+		return a
+	}
+	out := make([]corev1.NodeSelectorTerm, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, corev1.NodeSelectorTerm{
+				MatchExpressions: append(append([]corev1.NodeSelectorRequirement(nil), x.MatchExpressions...), y.MatchExpressions...),
+				MatchFields:      append(append([]corev1.NodeSelectorRequirement(nil), x.MatchFields...), y.MatchFields...),
+			})
+		}
+	}
+	return out
+}
+
+// node is a node that stays, or a claim that the cloud has answered.
+func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*corev1.Pod, pools pools) (packing.Node, error) {
+	pods, err := n.Pods(ctx, m.cfg.Client)
+	if err != nil {
+		return packing.Node{}, fmt.Errorf("listing pods of node %q, %w", n.Name(), err)
+	}
+	node := packing.Node{Name: n.Name(), Labels: n.Labels(), Taints: n.Taints(), Allocatable: n.Allocatable(), Price: math.NaN()}
+	for _, pod := range pods {
+		if podutils.IsTerminal(pod) {
+			continue
+		}
+		node.Pods = append(node.Pods, packing.Pod{
+			Pod: pod, Requests: m.cfg.Demand(pod), Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
+		})
+	}
+	sort.Slice(node.Pods, func(i, j int) bool { return node.Pods[i].UID < node.Pods[j].UID })
+	if !n.Initialized() {
+		node.Daemons = missingDaemons(daemons, node.Labels, node.Taints, n.DaemonSetRequests())
+	}
+	if it, ok := pools.types[node.Labels[karpv1.NodePoolLabelKey]][node.Labels[corev1.LabelInstanceTypeStable]]; ok {
+		if p, ok := it.OfferingPrice(node.Labels[corev1.LabelTopologyZone], node.Labels[karpv1.CapacityTypeLabelKey]); ok {
+			node.Price = price(p)
+		}
+	}
+	return node, nil
+}
+
+// inFlight is a claim that the cloud has not answered yet. It holds exactly what it was planned for: a fallback may be a
+// larger machine, but it is never a smaller one.
+func inFlight(nc *karpv1.NodeClaim, pools pools) packing.Node {
+	node := packing.Node{
+		Name: nc.Name, Labels: map[string]string{}, Taints: nc.Spec.Taints, Allocatable: nc.Spec.Resources.Requests.DeepCopy(), Price: math.NaN(),
+	}
+	if node.Allocatable == nil {
+		node.Allocatable = corev1.ResourceList{}
+	}
+	for k, v := range nc.Labels {
+		node.Labels[k] = v
+	}
+	for _, r := range nc.Spec.Requirements {
+		if r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1 {
+			node.Labels[r.Key] = r.Values[0]
+		}
+	}
+	instanceType, zone, capacityType, ok := planned(nc)
+	if !ok {
+		return node
+	}
+	node.Labels[corev1.LabelInstanceTypeStable] = instanceType
+	node.Labels[corev1.LabelTopologyZone] = zone
+	node.Labels[karpv1.CapacityTypeLabelKey] = capacityType
+	if it, ok := pools.types[nc.Labels[karpv1.NodePoolLabelKey]][instanceType]; ok {
+		for k, v := range singleValues(it.Requirements) {
+			if _, set := node.Labels[k]; !set {
+				node.Labels[k] = v
+			}
+		}
+		if p, ok := it.OfferingPrice(zone, capacityType); ok {
+			node.Price = price(p)
+		}
+	}
+	return node
+}
+
+func (m *Machinery) namespaces(ctx context.Context) (map[string]map[string]string, error) {
+	list := &corev1.NamespaceList{}
+	if err := m.cfg.Client.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("listing namespaces, %w", err)
+	}
+	out := make(map[string]map[string]string, len(list.Items))
+	for i := range list.Items {
+		out[list.Items[i].Name] = list.Items[i].Labels
+	}
+	return out, nil
+}
+
+func oneNode() *resource.Quantity { return resource.NewQuantity(1, resource.DecimalSI) }

@@ -1,0 +1,179 @@
+package packing
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// assigner gives every pod with rules about domains a cell, one pod at a time, so
+// that each step is one that kube-scheduler could have taken, and puts pods with
+// such rules on existing nodes where that is free.
+type assigner struct {
+	c     *compiled
+	cells *cellTable
+	items []*item
+	// byCell finds the item of a unit and cell.
+	byCell map[*unit]map[*cell]*item
+	// stuck pods have no cell that their rules allow; per unit.
+	stuck []stuck
+}
+
+type stuck struct {
+	u    *unit
+	pods []int32
+}
+
+func newAssigner(c *compiled) *assigner {
+	return &assigner{c: c, cells: &cellTable{c: c, byKey: map[string][]*cell{}}, byCell: map[*unit]map[*cell]*item{}}
+}
+
+// run assigns all units; those that wait for others are tried again as long as
+// something moves.
+func (a *assigner) run(units []*unit) {
+	left := make([]stuck, 0, len(units))
+	for _, u := range units {
+		left = append(left, stuck{u, u.pods})
+	}
+	for progress := true; progress && len(left) > 0; {
+		progress = false
+		var next []stuck
+		for _, s := range left {
+			rest := a.assign(s.u, s.pods)
+			if len(rest) < len(s.pods) {
+				progress = true
+			}
+			if len(rest) > 0 {
+				next = append(next, stuck{s.u, rest})
+			}
+		}
+		left = next
+	}
+	a.stuck = append(a.stuck, left...)
+}
+
+// assign gives pods of u cells and returns those that found none.
+func (a *assigner) assign(u *unit, pods []int32) []int32 {
+	if u.fits.empty() {
+		return pods
+	}
+	if len(u.keys) == 0 && !u.onlyWith(a.c.groups) {
+		a.put(u, nil, pods)
+		a.tally(u, nil, int32(len(pods)/u.size))
+		return nil
+	}
+	cells := a.cells.of(u)
+	cursor := make([]int, len(cells))
+	base := make([]float64, len(cells))
+	for i, cl := range cells {
+		base[i] = a.cells.price(cl, u)
+	}
+	for len(pods) > 0 {
+		best, bestScore, bestTie := -1, math.Inf(1), int32(0)
+		var into *bin
+		for i, cl := range cells {
+			if u.banned[cl.id] || !a.allowed(u, cl) {
+				continue
+			}
+			b := a.existing(u, cl, &cursor[i])
+			score := base[i]
+			if b != nil {
+				score = 0
+			}
+			if u.onlyWith(a.c.groups) && b == nil || math.IsInf(score, 1) {
+				continue
+			}
+			score += a.soft(u, cl)
+			tie := a.crowd(u, cl)
+			if best < 0 || score < bestScore-1e-12 || score < bestScore+1e-12 && tie < bestTie {
+				best, bestScore, bestTie, into = i, score, tie, b
+			}
+		}
+		if best < 0 {
+			return pods
+		}
+		one := pods[:u.size:u.size]
+		pods = pods[u.size:]
+		if into != nil {
+			it := a.item(u, cells[best])
+			into.add(it, 1)
+			it.pods = append(it.pods, one...)
+		} else {
+			a.put(u, cells[best], one)
+		}
+		a.tally(u, cells[best], 1)
+	}
+	return nil
+}
+
+// existing returns an existing bin of the cell with room, moving the cursor past
+// bins that have none: they only get fuller.
+func (a *assigner) existing(u *unit, cl *cell, cursor *int) *bin {
+	for ; *cursor < len(cl.bins); *cursor++ {
+		b := cl.bins[*cursor]
+		if b.roomAnySlot(a.c.groups, a.item(u, cl), 1) > 0 && a.joins(u, b) {
+			return b
+		}
+	}
+	return nil
+}
+
+// tally counts n copies of u into, or with a negative n out of, a cell.
+func (a *assigner) tally(u *unit, cl *cell, n int32) {
+	for _, p := range u.parts {
+		for _, gi := range p.c.topology.matches {
+			g := a.c.groups[gi]
+			if g.hostname {
+				g.total += n * int32(p.n)
+				continue
+			}
+			if v := a.value(u, cl, g); v >= 0 && (g.eligible == nil || g.eligible.intersects(cl.slots)) {
+				g.matched[v] += n * int32(p.n)
+				g.total += n * int32(p.n)
+			}
+		}
+		for _, gi := range p.c.topology.anti {
+			if g := a.c.groups[gi]; !g.hostname {
+				if v := a.value(u, cl, g); v >= 0 {
+					g.owners[v] += n * int32(p.n)
+				}
+			}
+		}
+	}
+}
+
+// item returns the item of a unit and cell, making it when there is none.
+func (a *assigner) item(u *unit, cl *cell) *item {
+	if it, ok := a.byCell[u][cl]; ok {
+		return it
+	}
+	it := &item{u: u, cell: cl, open: u.fits, index: len(a.items)}
+	if cl != nil {
+		it.open = cl.slots
+	}
+	it.narrow(a.c.t, 0)
+	if a.byCell[u] == nil {
+		a.byCell[u] = map[*cell]*item{}
+	}
+	a.byCell[u][cl] = it
+	a.items = append(a.items, it)
+	return it
+}
+
+func (a *assigner) put(u *unit, cl *cell, pods []int32) {
+	it := a.item(u, cl)
+	it.pods = append(it.pods, pods...)
+	it.todo += len(pods) / u.size
+}
+
+// fullestFirst orders bins so that filling them in order leaves whole nodes empty.
+func fullestFirst(c *compiled, bins []*bin) {
+	free := func(b *bin) float64 {
+		s := 0.0
+		for r, x := range b.free {
+			s += float64(x) / c.scale[r]
+		}
+		return s
+	}
+	slices.SortStableFunc(bins, func(x, y *bin) int { return cmp.Compare(free(x), free(y)) })
+}

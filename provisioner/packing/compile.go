@@ -1,0 +1,201 @@
+package packing
+
+import (
+	"fmt"
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// compiled is a problem in the form that the search works on.
+type compiled struct {
+	p       *Problem
+	d       *dims
+	t       *slotTable
+	classes []*class
+	groups  []*group
+	// existing bins, in the order of Problem.Nodes.
+	existing []*bin
+	// scale is the largest amount of each resource that a slot holds: it turns
+	// amounts into numbers near one.
+	scale []float64
+	// residentsOf counts, per existing node and group, the pods that were there.
+	residentsOf map[[2]int]int32
+}
+
+// residing is how many pods that a group counts were on an existing node.
+func (c *compiled) residing(slot, group int) int32 { return c.residentsOf[[2]int{slot, group}] }
+
+// compile reads a problem. strict makes every domain of a spread constraint count
+// where any node could be bought, not only those where its own pods could go.
+func compile(p *Problem, strict bool) (*compiled, error) {
+	relevant, asked := map[string]bool{}, map[corev1.ResourceName]bool{}
+	for i := range p.Pods {
+		if p.Pods[i].Pod == nil {
+			return nil, fmt.Errorf("pod %d is nil", i)
+		}
+		relevantLabels(relevant, p.Pods[i].Pod)
+	}
+	names := map[string]bool{}
+	for i := range p.Nodes {
+		if names[p.Nodes[i].Name] {
+			return nil, fmt.Errorf("two nodes are named %q", p.Nodes[i].Name)
+		}
+		names[p.Nodes[i].Name] = true
+		for j := range p.Nodes[i].Pods {
+			relevantLabels(relevant, p.Nodes[i].Pods[j].Pod)
+		}
+	}
+	f := newFingerprinter(relevant)
+	classes, err := compileClasses(p.Pods, f)
+	if err != nil {
+		return nil, err
+	}
+	requests := make([]corev1.ResourceList, len(classes))
+	for i, c := range classes {
+		requests[i] = requestList(c.rep)
+		for name, q := range requests[i] {
+			if !q.IsZero() {
+				asked[name] = true
+			}
+		}
+	}
+	c := &compiled{p: p, d: newDims(asked), classes: classes, residentsOf: map[[2]int]int32{}}
+	for i, cl := range classes {
+		cl.req = c.d.vec(requests[i])
+		cl.req[dimPods] = 1
+	}
+	c.t = buildSlots(p, c.d, mentionedLabels(classes))
+	if err := c.rules(f, strict); err != nil {
+		return nil, err
+	}
+	c.measure()
+	return c, nil
+}
+
+// measure finds the scale of each resource.
+func (c *compiled) measure() {
+	c.scale = make([]float64, len(c.d.names))
+	for i := range c.t.all {
+		for r, x := range c.t.all[i].free {
+			c.scale[r] = math.Max(c.scale[r], float64(x))
+		}
+	}
+	for r := range c.scale {
+		if c.scale[r] <= 0 {
+			c.scale[r] = 1
+		}
+	}
+}
+
+// rules subtracts what runs on existing nodes, compiles all rules, and
+// counts residents in the groups that look at them.
+func (c *compiled) rules(f *fingerprinter, strict bool) error {
+	feas := newFeasibility(c.t)
+	feas.daemons(c.d)
+	for i := c.t.first; i < len(c.t.all); i++ {
+		c.freeOf(&c.t.all[i])
+	}
+	topo := &topology{t: c.t, byID: map[string]int{}, price: c.p.Options.PreferencePrice, strict: strict,
+		selectors: &selectorCache{namespaces: c.p.Namespaces, parsed: map[string]labels.Selector{}}}
+	for _, cl := range c.classes {
+		feas.class(cl, c.p.Options.PreferencePrice)
+		if err := topo.class(cl); err != nil {
+			return err
+		}
+	}
+	owned := map[*corev1.Pod][]int{}
+	for ni := range c.p.Nodes {
+		for pi := range c.p.Nodes[ni].Pods {
+			pod := c.p.Nodes[ni].Pods[pi].Pod
+			groups, err := topo.antiTerms(pod)
+			if err != nil {
+				return err
+			}
+			if len(groups) > 0 {
+				owned[pod] = groups
+			}
+		}
+	}
+	c.groups = topo.groups
+	m := newGroupMatcher(c.groups)
+	for _, cl := range c.classes {
+		cl.topology.matches = m.of(cl.rep.Pod)
+	}
+	c.count(m, f, owned)
+	return nil
+}
+
+func (c *compiled) freeOf(s *slot) {
+	n := &c.p.Nodes[s.node]
+	s.free = c.d.vec(n.Allocatable)
+	for i := range n.Pods {
+		s.free.sub(c.d.request(&n.Pods[i]))
+		s.ports = append(s.ports, hostPorts(n.Pods[i].Pod)...)
+	}
+	s.free.sub(c.d.vec(n.Daemons))
+}
+
+// count adds the residents to the groups and builds the existing bins.
+func (c *compiled) count(m *groupMatcher, f *fingerprinter, owned map[*corev1.Pod][]int) {
+	c.existing = make([]*bin, len(c.p.Nodes))
+	seen := map[string][]int{}
+	var key []byte
+	for ni := range c.p.Nodes {
+		si := c.t.first + ni
+		b := newBin(c.t, si)
+		c.existing[ni] = b
+		if len(c.groups) == 0 {
+			continue
+		}
+		for pi := range c.p.Nodes[ni].Pods {
+			pod := c.p.Nodes[ni].Pods[pi].Pod
+			key = f.identity(key[:0], pod)
+			groups, ok := seen[string(key)]
+			if !ok {
+				groups = m.of(pod)
+				seen[string(key)] = groups
+			}
+			for _, g := range groups {
+				c.resident(b, si, g, false)
+			}
+			for _, g := range owned[pod] {
+				c.resident(b, si, g, true)
+			}
+		}
+	}
+}
+
+func (c *compiled) resident(b *bin, slot, gi int, owner bool) {
+	g := c.groups[gi]
+	if g.eligible != nil && !g.eligible.has(slot) {
+		return
+	}
+	if g.hostname {
+		k, ok := b.at(gi)
+		if !ok {
+			b.marks = append(b.marks, binMark{})
+			copy(b.marks[k+1:], b.marks[k:])
+			b.marks[k] = binMark{group: gi}
+		}
+		if owner {
+			b.marks[k].owners++
+		} else {
+			b.marks[k].matched++
+			g.total++
+		}
+		return
+	}
+	v := c.t.byLabel(g.key).of[slot]
+	if v < 0 {
+		return
+	}
+	if owner {
+		g.owners[v]++
+	} else {
+		c.residentsOf[[2]int{slot, gi}]++
+		g.matched[v]++
+		g.total++
+	}
+}

@@ -1,0 +1,352 @@
+package packing
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+)
+
+// hotOffers is how many of the best offers are looked at for a typical node;
+// the last nodes look at all.
+const hotOffers = 20
+
+// packer turns items into bins.
+type packer struct {
+	c     *compiled
+	items []*item
+	price *pricing
+	// left is the number of copies of each item that have no bin yet, and
+	// kindLeft of each kind.
+	left     []int
+	kindLeft []int
+	// base is left at the end of construction: what could not be placed.
+	base     []int
+	bins     []*bin // bought
+	existing []*bin
+	limits   []poolLimit
+	// order of kinds for topping up: dearest first.
+	order []int
+	// minValues are the checks of pools with minValues, by pool.
+	minValues map[int]*minValuesCheck
+	// dead slots took not one pod when last tried.
+	dead map[int]bool
+}
+
+func newPacker(c *compiled, items []*item, price *pricing) *packer {
+	p := &packer{c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
+		minValues: c.minValueChecks(), dead: map[int]bool{}}
+	for i, it := range items {
+		p.left[i] = it.todo
+	}
+	for k, kd := range price.kinds {
+		for _, i := range kd.items {
+			p.kindLeft[k] += p.left[i]
+		}
+		p.order = append(p.order, k)
+	}
+	slices.SortStableFunc(p.order, func(a, b int) int { return cmp.Compare(price.y[b], price.y[a]) })
+	for i := range c.t.pools {
+		l := c.t.pools[i]
+		l.left = slices.Clone(l.left)
+		p.limits = append(p.limits, l)
+	}
+	for _, b := range c.existing {
+		p.existing = append(p.existing, b.clone())
+	}
+	return p
+}
+
+// put moves up to n copies of item i onto b and returns how many.
+func (p *packer) put(b *bin, i, n int) int {
+	it := p.items[i]
+	n = min(n, p.left[i])
+	if n = b.room(p.c.groups, it, n); n == 0 {
+		return 0
+	}
+	b.add(it, n)
+	p.account(i, -n)
+	return n
+}
+
+// kindOf is the kind of an item, −1 when no node can be bought for it.
+func (p *packer) kindOf(i int) int {
+	if len(p.price.kinds) == 0 {
+		return -1
+	}
+	return p.items[i].kind
+}
+
+// take moves up to n copies of a kind onto b.
+func (p *packer) take(b *bin, k, n int) int {
+	done := 0
+	for _, i := range p.price.kinds[k].items {
+		if done == n {
+			break
+		}
+		if p.left[i] > 0 {
+			done += p.put(b, i, n-done)
+		}
+	}
+	return done
+}
+
+// fillExisting puts items onto existing nodes, which cost nothing: the items
+// that are dearest to buy for first, each on the fullest node that takes it.
+func (p *packer) fillExisting() {
+	bins := slices.Clone(p.existing)
+	fullestFirst(p.c, bins)
+	order := make([]int, len(p.items))
+	worth := make([]float64, len(p.items))
+	size := make([]float64, len(p.items))
+	for i := range p.items {
+		for r, x := range p.items[i].u.req {
+			size[i] = max(size[i], float64(x)/p.c.scale[r])
+		}
+		order[i] = i
+		worth[i] = math.Inf(1) // cannot be bought for at all
+		if k := p.kindOf(i); k >= 0 {
+			worth[i] = p.price.y[k]
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		if x, y := p.items[a].u.parts[0].c.priority, p.items[b].u.parts[0].c.priority; x != y {
+			return cmp.Compare(y, x)
+		}
+		return cmp.Or(cmp.Compare(worth[b], worth[a]), cmp.Compare(size[b], size[a]))
+	})
+	for _, i := range order {
+		for _, b := range bins {
+			if p.left[i] == 0 {
+				break
+			}
+			p.put(b, i, p.left[i])
+		}
+	}
+}
+
+// buy opens bins for what is left, the fill that is worth most per dollar first.
+func (p *packer) buy(ctx context.Context) {
+	hot := p.price.hot[:min(hotOffers, len(p.price.hot))]
+	for ctx.Err() == nil {
+		remaining := 0.0
+		for k, n := range p.kindLeft {
+			remaining += float64(n) * p.price.y[k]
+		}
+		if !p.anyLeft() {
+			return
+		}
+		candidates := hot
+		for _, o := range hot {
+			if p.price.offers[o].cost > 0.5*remaining {
+				candidates = p.price.hot
+				break
+			}
+		}
+		col, o := p.best(candidates)
+		if o < 0 && len(candidates) < len(p.price.hot) {
+			col, o = p.best(p.price.hot)
+		}
+		if o < 0 {
+			return
+		}
+		if !p.open(o, col) {
+			p.dead[p.price.offers[o].slot] = true
+		}
+	}
+}
+
+// followShare is how much of a whole use may be missing for a column of the LP to
+// be realised. Measured on the benchmark mixes: 0.4 is better than 0, and than to
+// solve the LP again for what is left after each step.
+const followShare = 0.4
+
+// follow realises the nearly whole part of the LP's solution, the most used
+// columns first.
+func (p *packer) follow() {
+	lp := p.price.lp
+	if lp == nil {
+		return
+	}
+	type use struct {
+		column int
+		n      float64
+	}
+	var uses []use
+	for i, b := range lp.basis {
+		if b >= 0 && lp.columns[b].offer >= 0 && lp.x[i] > 1-followShare {
+			uses = append(uses, use{b, lp.x[i]})
+		}
+	}
+	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.column, b.column)) })
+	for _, u := range uses {
+		col := lp.columns[u.column]
+		for range int(u.n + followShare) {
+			if p.short(col) {
+				break
+			}
+			if ok, _ := p.openOnce(col.offer, col); !ok {
+				break
+			}
+		}
+	}
+}
+
+// short tells whether less is left than a column holds.
+func (p *packer) short(col lpColumn) bool {
+	for n, i := range col.index {
+		if p.kindLeft[i] < int(col.count[n]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *packer) anyLeft() bool {
+	return slices.ContainsFunc(p.kindLeft, func(n int) bool { return n > 0 })
+}
+
+func (p *packer) best(offers []int) (lpColumn, int) {
+	var best lpColumn
+	at, ratio := -1, 0.0
+	for _, o := range offers {
+		of := &p.price.offers[o]
+		s := &p.c.t.all[of.slot]
+		if p.dead[of.slot] || !p.limits[s.pool].allows(p.c.typeOf(s)) {
+			continue
+		}
+		col, value := p.price.fill(o, p.price.y, p.kindLeft)
+		if len(col.index) == 0 {
+			col, value = p.worthless(o)
+		}
+		if len(col.index) > 0 && (at < 0 || value/col.cost > ratio) {
+			best, at, ratio = col, o, value/col.cost
+		}
+	}
+	return best, at
+}
+
+// worthless fills an offer with kinds that have no price: those that only ride
+// along in the LP's solution, or whose penalty eats their value.
+func (p *packer) worthless(o int) (lpColumn, float64) {
+	of := &p.price.offers[o]
+	for _, k := range p.order {
+		if p.kindLeft[k] > 0 && of.kinds.has(k) {
+			return lpColumn{cost: of.cost, index: []int32{int32(k)}, count: []float64{1}}, 1e-9
+		}
+	}
+	return lpColumn{}, 0
+}
+
+// open buys nodes of one offer for a pattern as often as the pattern can be
+// repeated; false means that not one pod went in.
+func (p *packer) open(o int, col lpColumn) bool {
+	repeat := math.MaxInt32
+	for n, i := range col.index {
+		repeat = min(repeat, p.kindLeft[i]/max(1, int(col.count[n])))
+	}
+	opened := false
+	for range max(1, repeat) {
+		ok, whole := p.openOnce(o, col)
+		opened = opened || ok
+		if !whole {
+			break // the rules did not let the pattern come true: look again
+		}
+	}
+	return opened
+}
+
+// openOnce buys one node for a pattern.
+func (p *packer) openOnce(o int, col lpColumn) (ok, whole bool) {
+	slot := p.price.offers[o].slot
+	s := &p.c.t.all[slot]
+	if !p.limits[s.pool].allows(p.c.typeOf(s)) {
+		return false, false
+	}
+	b, whole := p.realise(slot, col)
+	if b == nil {
+		return false, false
+	}
+	p.limits[s.pool].take(p.c.typeOf(s), 1)
+	p.bins = append(p.bins, b)
+	return true, whole
+}
+
+// realise fills a bin with real items after a pattern; whole tells whether all
+// of the pattern came true. Where the pool's minValues want more choice than the
+// pattern leaves, the pattern is halved until there is enough.
+func (p *packer) realise(slot int, col lpColumn) (b *bin, whole bool) {
+	_, choosy := p.minValues[p.c.t.all[slot].pool]
+	for scale := 1; ; scale *= 2 {
+		b, whole = newBin(p.c.t, slot), scale == 1
+		tried := 0
+		for n, k := range col.index {
+			want := (int(col.count[n]) + scale - 1) / scale
+			if scale > 1 && tried > 0 && scale >= int(col.count[n])*4 {
+				continue
+			}
+			tried += want
+			whole = p.take(b, int(k), want) == want && whole
+		}
+		if !choosy {
+			p.topUp(b)
+		}
+		if len(b.load) == 0 {
+			return nil, false
+		}
+		if p.choiceEnough(b) {
+			return b, whole
+		}
+		n := b.copies()
+		p.undo(b)
+		if n <= 1 {
+			return nil, false
+		}
+	}
+}
+
+// topUp adds whatever still fits, dearest first.
+func (p *packer) topUp(b *bin) {
+	for _, k := range p.order {
+		kd := p.price.kinds[k]
+		if p.kindLeft[k] > 0 && kd.slots.has(b.slot) {
+			p.take(b, k, p.kindLeft[k])
+		}
+	}
+}
+
+// undo returns what is on a bin to the unplaced.
+func (p *packer) undo(b *bin) {
+	for _, l := range b.load {
+		p.account(l.it.index, l.n)
+	}
+	b.load = nil
+}
+
+// account changes the number of copies of item i that have no bin.
+func (p *packer) account(i, n int) {
+	p.left[i] += n
+	if k := p.kindOf(i); k >= 0 {
+		p.kindLeft[k] += n
+	}
+}
+
+// cost of the bought bins as the search compares them.
+func (p *packer) cost() float64 {
+	usd := 0.0
+	for _, b := range p.bins {
+		usd += p.c.binCost(b, b.slot)
+	}
+	return usd
+}
+
+// binCost is what a bin costs at a slot, penalties included.
+func (c *compiled) binCost(b *bin, slot int) float64 {
+	usd := c.t.all[slot].cost
+	for i := range b.load {
+		if pen := b.load[i].it.u.penalty; pen != nil {
+			usd += pen[slot] * float64(b.load[i].n)
+		}
+	}
+	return usd
+}

@@ -1,0 +1,37 @@
+// Package packing decides which nodes to buy, and which pod goes where, so that
+// every hard rule of the scheduler holds and the cost per hour is least.
+//
+// It is pure: a [Problem] goes in and a [Plan] comes out. Launching, watching
+// and prices belong to its callers.
+//
+// # Method
+//
+//  1. Compile. Equal pods become classes with counts. Label rules of class ×
+//     slot (an offering of a pool, or an existing node) become bitsets, computed
+//     once through an index from label to slots.
+//  2. Assign domains. Spread, affinity and anti-affinity over a key other than
+//     the host name become a choice of cell (one value of each key) per pod,
+//     made one pod at a time in an order kube-scheduler could take. What follows
+//     treats the cell as part of the pod's feasibility.
+//  3. Price. A column is one filled node of one offering. A restricted master LP
+//     over the columns yields a price per class (its duals), and a bounded
+//     fractional knapsack per offering finds the column that those prices pay
+//     for best (Gilmore and Gomory 1961, 1963). Farley's bound (1990) turns the same
+//     numbers into a lower bound on the cost of any plan.
+//  4. Construct. Existing nodes are filled with what is dearest to buy for; the
+//     LP's columns are rounded down and realised with real pods; the remainder is
+//     packed greedily by value per dollar. A problem small enough is solved
+//     exactly by dynamic programming instead.
+//  5. Improve. Nodes are downsized, emptied into one another's slack, and small
+//     groups of the worst are taken apart and packed anew, while time lasts.
+//  6. Check. Every placement is replayed against the rules by code that shares
+//     nothing with the construction; a pod that fails is taken out and reported.
+//
+// # What the plan promises
+//
+// Pools of higher weight are strictly preferred, as Karpenter does: a pod is
+// offered to a pool of lower weight only when no pool of higher weight can hold
+// it, by its rules or by its limits. Existing capacity costs nothing and is
+// used first. Preferred rules carry a small price ([Options.PreferencePrice]) and
+// are dropped when that is cheaper than to honour them.
+package packing

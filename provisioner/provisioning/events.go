@@ -1,0 +1,67 @@
+package provisioning
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	"sigs.k8s.io/karpenter/pkg/events"
+
+	"supercargo.dev/provisioner/karpenter"
+	"supercargo.dev/provisioner/packing"
+)
+
+// Reasons of the events that provisioning writes.
+const (
+	// ReasonNoPlace is on a pod: no node has room for it and none may be bought.
+	ReasonNoPlace = "NoPlace"
+	// ReasonLaunchesHeldBack is on a NodePool: the limit of launches per minute is used up.
+	ReasonLaunchesHeldBack = "LaunchesHeldBack"
+)
+
+// explain says on each pod without a place which rules took the last one, and what would help.
+func (c *Controller) explain(s *karpenter.Snapshot, plan packing.Plan, blocked map[string]time.Time) {
+	for _, u := range plan.Unplaced {
+		pod := s.Pod(u.Pod)
+		message := u.Message
+		if u.Remedy != "" {
+			message += " " + u.Remedy
+		}
+		if len(blocked) > 0 {
+			message += " " + waiting(blocked)
+		}
+		c.recorder.Publish(events.Event{
+			InvolvedObject: pod, Type: corev1.EventTypeWarning, Reason: ReasonNoPlace, Message: message,
+			DedupeValues: []string{string(pod.UID), message}, DedupeTimeout: 5 * time.Minute,
+		})
+	}
+}
+
+func waiting(blocked map[string]time.Time) string {
+	var out []string
+	for pool, until := range blocked {
+		out = append(out, fmt.Sprintf("%s until %s", pool, until.UTC().Format(time.TimeOnly)))
+	}
+	sort.Strings(out)
+	return "Launches of these nodepools kept failing and are left alone: " + strings.Join(out, ", ") + "."
+}
+
+// warnRateLimited says on each pool concerned that launches are held back.
+func (c *Controller) warnRateLimited(_ *karpenter.Snapshot, nodes []packing.PlannedNode, denied int) {
+	pools := map[string]bool{}
+	for _, n := range nodes {
+		pools[n.Pool] = true
+	}
+	for pool := range pools {
+		np := &karpv1.NodePool{}
+		np.Name = pool
+		c.recorder.Publish(events.Event{
+			InvolvedObject: np, Type: corev1.EventTypeWarning, Reason: ReasonLaunchesHeldBack,
+			Message:      fmt.Sprintf("%d launches wait: %s", denied, errRateLimited),
+			DedupeValues: []string{pool}, DedupeTimeout: time.Minute,
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package provisioning
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+
+	"supercargo.dev/provisioner/karpenter"
+)
+
+// reminder is how often a pod that still waits asks again: limits, prices and capacity change without an event on the pod.
+const reminder = 10 * time.Second
+
+// Register adds the controller and its watches to a manager: pods that wait, claims that come to nothing or go.
+func (c *Controller) Register(mgr manager.Manager) error {
+	if err := mgr.Add(c); err != nil {
+		return err
+	}
+	pods := predicate.NewPredicateFuncs(func(o client.Object) bool {
+		pod, ok := o.(*corev1.Pod)
+		return ok && karpenter.IsPending(pod)
+	})
+	err := ctrl.NewControllerManagedBy(mgr).Named("provisioning.pod").For(&corev1.Pod{}).WithEventFilter(pods).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
+		Complete(reconcile.Func(c.reconcilePod))
+	if err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("provisioning.nodeclaim").For(&karpv1.NodeClaim{}).
+		WithEventFilter(predicate.Funcs{DeleteFunc: c.claimDeleted}).
+		Complete(reconcile.AsReconciler(mgr.GetClient(), reconcile.ObjectReconciler[*karpv1.NodeClaim](claimReconciler{c})))
+}
+
+func (c *Controller) reconcilePod(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	pod := &corev1.Pod{}
+	if err := c.client.Get(ctx, req.NamespacedName, pod); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !karpenter.IsPending(pod) {
+		return reconcile.Result{}, nil
+	}
+	c.Trigger()
+	return reconcile.Result{RequeueAfter: reminder}, nil
+}
+
+// claimDeleted sees the end of a claim. One that was never launched is a failure of its pool, and its pods need another plan
+// at once: the cloud provider has taken the offerings that failed out of sale meanwhile.
+func (c *Controller) claimDeleted(e event.DeleteEvent) bool {
+	nc, ok := e.Object.(*karpv1.NodeClaim)
+	if !ok {
+		return false
+	}
+	c.nominations.forget(nc.Name)
+	if !nc.StatusConditions().IsTrue(karpv1.ConditionTypeLaunched) {
+		c.breaker.Failed(nc.Labels[karpv1.NodePoolLabelKey])
+		c.metrics.Failed.Inc()
+	}
+	c.Trigger()
+	return false
+}
+
+type claimReconciler struct{ *Controller }
+
+// Reconcile follows claims: the node of a claim is written on its pods as soon as it has a name, and pods on a claim that is
+// going are planned anew.
+func (c claimReconciler) Reconcile(ctx context.Context, nc *karpv1.NodeClaim) (reconcile.Result, error) {
+	if !nc.DeletionTimestamp.IsZero() {
+		c.Trigger()
+		return reconcile.Result{}, nil
+	}
+	if nc.StatusConditions().IsTrue(karpv1.ConditionTypeLaunched) {
+		c.breaker.Succeeded(nc.Labels[karpv1.NodePoolLabelKey])
+	}
+	if nc.Status.NodeName != "" {
+		c.nominations.registered(ctx, nc.Name, nc.Status.NodeName)
+	}
+	return reconcile.Result{}, nil
+}
