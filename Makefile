@@ -26,8 +26,9 @@ MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(wildcard */go.mod */*/go
 
 # Every folder of cmd/ with a main function is a binary.
 BINARIES := $(sort $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go)))
-# The ones without Kubernetes' version; the others are linked by themselves.
-PLAIN := $(filter-out supercargo-sandbox,$(BINARIES))
+# Those that show Kubernetes' version are linked by themselves, with it.
+K8S_VERSIONED := supercargo-sandbox supercargo-scheduler
+PLAIN := $(filter-out $(K8S_VERSIONED),$(BINARIES))
 COMPONENTS := scheduler provisioner recommender
 
 BIN := bin
@@ -74,9 +75,7 @@ SUMMARY := $(GOTESTSUM) --format pkgname --format-hide-empty-pkg
 build: ## Build all binaries of cmd/ into bin/
 	@mkdir -p $(BIN)
 	@tools/gobuild "$(PLAIN)" -o $(BIN)/ -ldflags '$(LDFLAGS)' $(addprefix ./cmd/,$(PLAIN))
-ifneq ($(filter supercargo-sandbox,$(BINARIES)),)
-	@$(MAKE) $(BIN)/supercargo-sandbox
-endif
+	@$(MAKE) $(addprefix $(BIN)/,$(K8S_VERSIONED))
 
 # Go knows better than make what is out of date.
 .PHONY: $(addprefix $(BIN)/,$(BINARIES))
@@ -84,9 +83,9 @@ $(addprefix $(BIN)/,$(PLAIN)): $(BIN)/%:
 	@mkdir -p $(BIN)
 	@tools/gobuild $* -o $@ -ldflags '$(LDFLAGS)' ./cmd/$*
 
-$(BIN)/supercargo-sandbox:
+$(addprefix $(BIN)/,$(K8S_VERSIONED)): $(BIN)/%:
 	@mkdir -p $(BIN)
-	@tools/gobuild supercargo-sandbox -o $@ -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' ./cmd/supercargo-sandbox
+	@tools/gobuild $* -o $@ -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' ./cmd/$*
 
 .PHONY: images
 images: ## Build the three component images with docker (IMAGE_PREFIX, VERSION)

@@ -168,6 +168,9 @@ type MatchedPolicy struct {
 	Schedule string `json:"schedule,omitempty"`
 	// Mode in force at this moment.
 	Mode UpdateMode `json:"mode"`
+	// Resources that are changed: cpu, memory or both. Empty means both.
+	// +optional
+	Resources []corev1.ResourceName `json:"resources,omitempty"`
 }
 
 // ResourceScore is the score of one resource.

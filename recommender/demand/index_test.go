@@ -95,11 +95,17 @@ func TestExpected(t *testing.T) {
 		pod    *corev1.Pod
 		want   demand.Resources
 	}{
-		"without a scaler a pod needs what it asks for":    {pod: makePod(web()), want: asked},
-		"a pod without an owner needs what it asks for":    {scaler: makeScaler("apps/v1", "Deployment", "web"), pod: makePod(), want: asked},
-		"InPlace will resize the pods of a Deployment":     {scaler: makeScaler("apps/v1", "Deployment", "web"), pod: makePod(web()), want: recommended},
-		"ReCreate will replace them":                       {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModeReCreate)), pod: makePod(web()), want: recommended},
-		"Auto will do either":                              {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModeAuto)), pod: makePod(web()), want: recommended},
+		"without a scaler a pod needs what it asks for": {pod: makePod(web()), want: asked},
+		"a pod without an owner needs what it asks for": {scaler: makeScaler("apps/v1", "Deployment", "web"), pod: makePod(), want: asked},
+		"InPlace will resize the pods of a Deployment":  {scaler: makeScaler("apps/v1", "Deployment", "web"), pod: makePod(web()), want: recommended},
+		"ReCreate will replace them":                    {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModeReCreate)), pod: makePod(web()), want: recommended},
+		"Auto will do either":                           {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModeAuto)), pod: makePod(web()), want: recommended},
+		"a policy that changes cpu leaves memory as it is": {
+			scaler: makeScaler("apps/v1", "Deployment", "web", func(s *v1alpha1.WorkloadScaler) {
+				s.Status.Policy.Resources = []corev1.ResourceName{corev1.ResourceCPU}
+			}),
+			pod: makePod(web()), want: demand.Resources{MilliCPU: 250, MemoryBytes: 1024 * mi},
+		},
 		"Preview applies nothing":                          {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModePreview)), pod: makePod(web()), want: asked},
 		"Off applies nothing":                              {scaler: makeScaler("apps/v1", "Deployment", "web", mode(v1alpha1.UpdateModeOff)), pod: makePod(web()), want: asked},
 		"an unknown mode applies nothing":                  {scaler: makeScaler("apps/v1", "Deployment", "web", mode("Sometimes")), pod: makePod(web()), want: asked},

@@ -53,9 +53,12 @@ func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
 		s.containers = make(map[string]corev1.ResourceRequirements, len(recommendation.Containers))
 		for i := range recommendation.Containers {
 			c := &recommendation.Containers[i]
-			s.containers[c.Name] = corev1.ResourceRequirements{Requests: c.Requests.DeepCopy(), Limits: c.Limits.DeepCopy()}
+			changed := corev1.ResourceRequirements{
+				Requests: only(c.Requests, object.Status.Policy.Resources), Limits: only(c.Limits, object.Status.Policy.Resources),
+			}
+			s.containers[c.Name] = changed
 			text = append(text, c.Name)
-			for _, list := range []corev1.ResourceList{c.Requests, c.Limits} {
+			for _, list := range []corev1.ResourceList{changed.Requests, changed.Limits} {
 				for _, name := range slices.Sorted(maps.Keys(list)) {
 					quantity := list[name]
 					text = append(text, string(name), quantity.String())
@@ -66,6 +69,17 @@ func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
 	}
 	s.fingerprint = strings.Join(text, "\x00")
 	return s, nil
+}
+
+// only copies the resources that a policy changes; none named means all.
+func only(list corev1.ResourceList, changed []corev1.ResourceName) corev1.ResourceList {
+	out := list.DeepCopy()
+	for name := range out {
+		if len(changed) > 0 && !slices.Contains(changed, name) {
+			delete(out, name)
+		}
+	}
+	return out
 }
 
 // applicable returns the recommendation that the policy in force will apply, or nil: in Preview and Off, at low confidence,

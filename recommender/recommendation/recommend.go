@@ -30,14 +30,11 @@ func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error 
 		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, "LoadingHistory", "usage from before the start is being read")
 		return nil
 	}
-	interval := defaultInterval
-	if text := v.scaler.Spec.Interval; text != "" {
-		var malformed error
-		if interval, malformed = estimate.ParseDuration(text); malformed != nil || interval <= 0 {
-			v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, "InvalidInterval",
-				fmt.Sprintf("spec.interval %q is not a duration such as 30m or 1d", text))
-			return nil
-		}
+	interval := intervalOf(v.scaler)
+	if interval <= 0 {
+		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, "InvalidInterval",
+			fmt.Sprintf("spec.interval %q is not a duration such as 30m or 1d", v.scaler.Spec.Interval))
+		return nil
 	}
 	var ranges corev1.LimitRangeList
 	if err := r.Client.List(ctx, &ranges, client.InNamespace(v.scaler.Namespace)); err != nil {
@@ -76,6 +73,18 @@ func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error 
 	r.computed[client.ObjectKeyFromObject(v.scaler)] = now
 	r.mu.Unlock()
 	return nil
+}
+
+// intervalOf is how often the recommendation of a scaler is computed; 0 where what it says is no duration.
+func intervalOf(s *v1alpha1.WorkloadScaler) time.Duration {
+	if s.Spec.Interval == "" {
+		return defaultInterval
+	}
+	interval, err := estimate.ParseDuration(s.Spec.Interval)
+	if err != nil {
+		return 0
+	}
+	return interval
 }
 
 // basis is what the recommendation is computed from now, so that a change of any of it is noticed.

@@ -61,7 +61,10 @@ func statusPatch(before, after *v1alpha1.WorkloadScaler) (client.Patch, error) {
 
 // matched writes which policies govern the workload, with the mode that really holds: consumers of the status act on it.
 func (v *view) matched(s policy.Situation) {
-	out := &v1alpha1.MatchedPolicy{RecommendationPolicy: v.governing.EstimateName, Schedule: s.Active.Item, Mode: s.Active.Mode}
+	out := &v1alpha1.MatchedPolicy{
+		RecommendationPolicy: v.governing.EstimateName, Schedule: s.Active.Item, Mode: s.Active.Mode,
+		Resources: v.governing.Rules.Resources,
+	}
 	if v.governing.Policy != nil {
 		out.AutoscalingPolicy = v.governing.Policy.Name
 	}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+)
+
+// clouds are the values of --cloud.
+var clouds = []string{"sim"}
+
+type options struct {
+	kubeconfig           string
+	metricsAddress       string
+	healthAddress        string
+	leaderElect          bool
+	leaderElectNamespace string
+	logLevel             string
+	qps                  float32
+	burst                int
+
+	allowRivals bool
+
+	cloud       string
+	simEndpoint string
+
+	batchIdle, batchMax time.Duration
+	launchesPerMinute   int
+	planBudget          time.Duration
+	nodeFee             float64
+	interruptionCost    float64
+
+	validationDelay   time.Duration
+	breakEven         time.Duration
+	launchOverlap     time.Duration
+	podMoveCost       float64
+	minSavingFraction float64
+	minSavingPerHour  float64
+	searchBudget      time.Duration
+}
+
+func defaultOptions() options {
+	return options{
+		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
+		qps: 200, burst: 300,
+		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
+		interruptionCost: 0.02,
+		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+	}
+}
+
+func (o *options) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty uses the pod's ServiceAccount")
+	f.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address of the Prometheus metrics; 0 turns them off")
+	f.StringVar(&o.healthAddress, "health-probe-bind-address", o.healthAddress, "address of /healthz and /readyz")
+	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "act only while holding the lease, so that several replicas may run")
+	f.StringVar(&o.leaderElectNamespace, "leader-election-namespace", o.leaderElectNamespace, "namespace of the lease")
+	f.StringVar(&o.logLevel, "log-level", o.logLevel, "debug, info or error")
+	f.Float32Var(&o.qps, "kube-api-qps", o.qps, "requests per second to the API server")
+	f.IntVar(&o.burst, "kube-api-burst", o.burst, "requests to the API server at once")
+
+	f.BoolVar(&o.allowRivals, "allow-rivals", o.allowRivals, "start although Cluster Autoscaler or Karpenter runs in the cluster; only where its node groups are its own")
+
+	f.StringVar(&o.cloud, "cloud", o.cloud, fmt.Sprintf("cloud to buy from, one of %v", clouds))
+	f.StringVar(&o.simEndpoint, "sim-endpoint", o.simEndpoint, "URL of the simulated cloud's API, with --cloud=sim")
+
+	f.DurationVar(&o.batchIdle, "batch-idle-duration", o.batchIdle, "a batch of pending pods ends when no pod came for so long")
+	f.DurationVar(&o.batchMax, "batch-max-duration", o.batchMax, "a batch of pending pods ends after so long in any case")
+	f.IntVar(&o.launchesPerMinute, "launches-per-minute", o.launchesPerMinute, "nodes launched per minute at most, over all NodePools")
+	f.DurationVar(&o.planBudget, "plan-time-budget", o.planBudget, "time to look for a cheaper plan; the best so far is carried out")
+	f.Float64Var(&o.nodeFee, "node-fee", o.nodeFee, "USD per hour that a further node is thought to cost beyond its price; 0 uses the packer's default, negative none")
+	f.Float64Var(&o.interruptionCost, "interruption-cost", o.interruptionCost, "USD that one spot interruption is thought to cost; it is weighed with the risk of each offering")
+
+	f.DurationVar(&o.validationDelay, "consolidation-validation-delay", o.validationDelay, "time after which a saving must still be one before it is carried out")
+	f.DurationVar(&o.breakEven, "consolidation-break-even", o.breakEven, "age below which a node is not given up for savings")
+	f.DurationVar(&o.launchOverlap, "consolidation-launch-overlap", o.launchOverlap, "time for which a node and its replacement are both paid: launch, start and drain on this cloud; a saving must earn it back")
+	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving a pod of ordinary eviction cost is thought to cost; a saving must earn it back")
+	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move must save, unless it saves --consolidation-min-saving-per-hour")
+	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move must save, unless it saves the share of --consolidation-min-saving")
+	f.DurationVar(&o.searchBudget, "consolidation-time-budget", o.searchBudget, "time to look for savings in each round")
+}
+
+func (o *options) validate() error {
+	if !slices.Contains(clouds, o.cloud) {
+		return fmt.Errorf("--cloud is %q; it must be one of %v", o.cloud, clouds)
+	}
+	if o.cloud == "sim" && o.simEndpoint == "" {
+		return errors.New("--sim-endpoint is needed with --cloud=sim, for example http://127.0.0.1:9999")
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level is %q; it must be debug, info or error", o.logLevel)
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"batch-idle-duration", o.batchIdle}, {"batch-max-duration", o.batchMax}, {"plan-time-budget", o.planBudget}, {"consolidation-time-budget", o.searchBudget}} {
+		if d.value <= 0 {
+			return fmt.Errorf("--%s is %s; it must be positive", d.flag, d.value)
+		}
+	}
+	if o.batchIdle > o.batchMax {
+		return fmt.Errorf("--batch-idle-duration (%s) must not exceed --batch-max-duration (%s)", o.batchIdle, o.batchMax)
+	}
+	if o.launchesPerMinute <= 0 {
+		return fmt.Errorf("--launches-per-minute is %d; it must be positive", o.launchesPerMinute)
+	}
+	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 {
+		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap and --consolidation-pod-move-cost must not be negative")
+	}
+	return nil
+}

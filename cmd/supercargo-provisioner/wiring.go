@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/awslabs/operatorpkg/controller"
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	"sigs.k8s.io/karpenter/pkg/events"
+
+	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/cloudprovider/sim"
+	"supercargo.dev/provisioner/consolidation"
+	"supercargo.dev/provisioner/karpenter"
+	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/provisioner/pricing"
+	"supercargo.dev/provisioner/provisioning"
+	"supercargo.dev/provisioner/rivals"
+	"supercargo.dev/provisioner/spot"
+	"supercargo.dev/recommender/demand"
+)
+
+// name of the binary, its ServiceAccount and its lease.
+const name = "supercargo-provisioner"
+
+// newProvisioner puts the parts together. Everything that runs is owned by the manager that it returns.
+func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
+	logger, err := newLogger(o.logLevel)
+	if err != nil {
+		return nil, err
+	}
+	log.SetLogger(logger)
+	klog.SetLogger(logger)
+	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
+		return nil, fmt.Errorf("registering our kinds, %w", err)
+	}
+	cfg, err := config(o)
+	if err != nil {
+		return nil, err
+	}
+	ctx = karpenter.WithOptions(log.IntoContext(ctx, logger), o.batchIdle, o.batchMax)
+	mgr, err := newManager(ctx, cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSurroundings(ctx, mgr.GetAPIReader(), o); err != nil {
+		return nil, err
+	}
+	if err := karpenter.Index(ctx, mgr); err != nil {
+		return nil, err
+	}
+	index, err := newDemand(ctx, mgr)
+	if err != nil {
+		return nil, err
+	}
+	clk := clock.RealClock{}
+	cloud := sim.NewCloudProvider(mgr.GetClient(), sim.NewClient(o.simEndpoint), clk)
+	metrics.Registry.MustRegister(cloud.Collectors()...)
+	recorder := events.NewRecorder(mgr.GetEventRecorderFor(name)) //nolint:staticcheck // Karpenter's recorder takes the old kind
+	packingOptions := packing.Options{TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost}
+	machinery := karpenter.New(karpenter.Config{
+		Client: mgr.GetClient(), CloudProvider: cloud, Recorder: recorder, Clock: clk,
+		Demand: demand.Enforced, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
+		Consolidation: consolidation.Options{
+			TimeBudget: o.searchBudget, BreakEven: orNone(o.breakEven), LaunchOverlap: orNone(o.launchOverlap),
+			MinSavingFraction: zeroIsNone(o.minSavingFraction), MinSavingPerHour: zeroIsNone(o.minSavingPerHour), InterruptionCost: o.interruptionCost,
+		},
+		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), Packing: packingOptions,
+	})
+	controllers := append(machinery.Controllers(ctx),
+		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
+	if err := register(ctx, mgr, controllers); err != nil {
+		return nil, err
+	}
+	provisioner := provisioning.New(provisioning.Config{
+		Client: mgr.GetClient(), Cluster: machinery, Recorder: recorder, Clock: clk,
+		Rightsizer: provisioning.NewPendingRightsizer(mgr.GetClient(), mgr.GetAPIReader(), index),
+		Window:     provisioning.Window{Idle: o.batchIdle, Max: o.batchMax},
+		Limits:     limits(o), Metrics: provisioning.NewMetrics(metrics.Registry),
+	})
+	if err := provisioner.Register(mgr); err != nil {
+		return nil, fmt.Errorf("registering provisioning, %w", err)
+	}
+	interruption := spot.New(spot.Config{
+		Client: mgr.GetClient(), Source: cloud, Nodes: machinery, Recorder: recorder, Clock: clk,
+		Plan: provisioner.Trigger, Metrics: spot.NewMetrics(metrics.Registry),
+	})
+	if err := interruption.Register(mgr); err != nil {
+		return nil, fmt.Errorf("registering interruption handling, %w", err)
+	}
+	if err := pricing.NewController(mgr.GetClient(), cloud).Register(mgr); err != nil {
+		return nil, fmt.Errorf("registering pricing, %w", err)
+	}
+	return mgr, nil
+}
+
+// checkSurroundings refuses to start where this would do harm.
+func checkSurroundings(ctx context.Context, r client.Reader, o options) error {
+	managed, err := rivals.Managed(ctx, r, os.Getenv("NODE_NAME"))
+	if err != nil {
+		return err
+	}
+	if managed {
+		return fmt.Errorf("node %q is one that this provisioner manages: keep it off such nodes with a node affinity (%s DoesNotExist)",
+			os.Getenv("NODE_NAME"), karpv1.NodePoolLabelKey)
+	}
+	running, err := rivals.Running(ctx, r, time.Now())
+	if err != nil {
+		return err
+	}
+	if len(running) > 0 && !o.allowRivals {
+		return fmt.Errorf("%s runs in this cluster: stop it first, or, where it is kept to node groups of its own, start with --allow-rivals",
+			strings.Join(running, " and "))
+	}
+	return nil
+}
+
+// orNone and zeroIsNone turn a flag's 0, which means none, into what the packages mean by none: their 0 means the default.
+func orNone(d time.Duration) time.Duration { return max(d, time.Nanosecond) }
+
+func zeroIsNone(f float64) float64 {
+	if f == 0 {
+		return -1
+	}
+	return f
+}
+
+func limits(o options) provisioning.Limits {
+	l := provisioning.DefaultLimits()
+	l.LaunchesPerMinute = o.launchesPerMinute
+	return l
+}
+
+func register(ctx context.Context, mgr manager.Manager, controllers []controller.Controller) error {
+	for _, c := range controllers {
+		if err := c.Register(ctx, mgr); err != nil {
+			return fmt.Errorf("registering %T, %w", c, err)
+		}
+	}
+	return nil
+}
+
+func newLogger(level string) (logr.Logger, error) {
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return logr.Logger{}, fmt.Errorf("--log-level, %w", err)
+	}
+	c := zap.NewProductionConfig()
+	c.Level = zap.NewAtomicLevelAt(parsed)
+	c.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
+	c.DisableStacktrace = true
+	l, err := c.Build()
+	if err != nil {
+		return logr.Logger{}, fmt.Errorf("building the log, %w", err)
+	}
+	return zapr.NewLogger(l), nil
+}
+
+func config(o options) (*rest.Config, error) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig, %w", err)
+	}
+	cfg.QPS, cfg.Burst = o.qps, o.burst
+	cfg.UserAgent = name + "/" + version
+	return cfg, nil
+}
+
+func newManager(ctx context.Context, cfg *rest.Config, o options) (manager.Manager, error) {
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: scheme.Scheme, Logger: log.FromContext(ctx),
+		Metrics:                server.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress: o.healthAddress,
+		LeaderElection:         o.leaderElect, LeaderElectionID: name, LeaderElectionNamespace: o.leaderElectNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		// Karpenter's controllers read their options from the context that each reconciliation is given.
+		BaseContext: func() context.Context { return context.WithoutCancel(ctx) },
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&coordinationv1.Lease{}: {Field: fields.SelectorFromSet(fields.Set{"metadata.namespace": corev1.NamespaceNodeLease})},
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster, %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the health check, %w", err)
+	}
+	synced := func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the cache is not synced")
+		}
+		return nil
+	}
+	if err := mgr.AddReadyzCheck("cache", synced); err != nil {
+		return nil, fmt.Errorf("adding the readiness check, %w", err)
+	}
+	return mgr, nil
+}
+
+// newDemand makes the index that says what pods will ask once their recommendations are applied.
+func newDemand(ctx context.Context, mgr manager.Manager) (*demand.Index, error) {
+	index := demand.NewIndex(demand.Options{})
+	scalers, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.WorkloadScaler{})
+	if err != nil {
+		return nil, fmt.Errorf("watching workloadscalers, %w", err)
+	}
+	if _, err := index.WatchScalers(ctx, scalers); err != nil {
+		return nil, err
+	}
+	pods, err := mgr.GetCache().GetInformer(ctx, &corev1.Pod{})
+	if err != nil {
+		return nil, fmt.Errorf("watching pods, %w", err)
+	}
+	if _, err := index.WatchPods(pods); err != nil {
+		return nil, err
+	}
+	return index, nil
+}
