@@ -220,8 +220,10 @@ func (f *fleet) cost() float64 {
 // lowerBound bounds what the pods of all candidates could cost: blocked ones
 // stay at their price, the others are packed anew.
 func (f *fleet) lowerBound() (float64, error) {
-	problem := packing.Problem{Pools: slices.Clone(f.state.Pools), DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
-		Nodes: slices.Clone(f.fixed), Options: f.state.Options.Packing}
+	problem := packing.Problem{
+		Pools: slices.Clone(f.state.Pools), DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
+		Nodes: slices.Clone(f.fixed), Options: f.state.Options.Packing,
+	}
 	stays := 0.0
 	for i := range problem.Pools {
 		problem.Pools[i].Limits = nil // what is given up may be bought again

@@ -97,7 +97,7 @@ func (h *hunt) grow(ctx context.Context) error {
 	line := h.fleet.byPromise()
 	for i, seed := range line {
 		if ctx.Err() != nil || h.full() {
-			return nil
+			return nil //nolint:nilerr // time that runs out ends the search with what was found
 		}
 		if seed.gone || seed.kept != "" || !h.rule(seed) {
 			continue
@@ -222,7 +222,7 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 	switch {
 	case ctx.Err() != nil:
 		t.why = "time ran out"
-		return t, nil
+		return t, nil //nolint:nilerr // it is a reason and not a failure
 	case len(plan.Unplaced) > 0:
 		t.why = fmt.Sprintf("%d of its pods would have no place for less: %s", len(plan.Unplaced), plan.Unplaced[0].Message)
 		return t, nil

@@ -49,7 +49,8 @@ func candidate(name string, it packing.InstanceType, zone string, pods ...packin
 	return consolidation.Candidate{
 		Node: packing.Node{Name: name, Allocatable: it.Allocatable, Price: it.Offerings[0].Price, Pods: pods, Labels: map[string]string{
 			corev1.LabelInstanceTypeStable: it.Name, corev1.LabelTopologyZone: zone, corev1.LabelHostname: name,
-			packing.LabelCapacityType: packing.CapacityOnDemand, packing.LabelNodePool: "default"}},
+			packing.LabelCapacityType: packing.CapacityOnDemand, packing.LabelNodePool: "default",
+		}},
 		Pool: "default", CapacityType: packing.CapacityOnDemand, InstanceType: it.Name, Zone: zone,
 	}
 }

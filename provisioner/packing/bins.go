@@ -132,15 +132,6 @@ func (b *bin) used(width int) vec {
 	return v
 }
 
-// pods counts the pods on a bin.
-func (b *bin) pods() int {
-	n := 0
-	for i := range b.load {
-		n += b.load[i].n * b.load[i].it.u.size
-	}
-	return n
-}
-
 // holds tells whether another slot would hold what is on the bin. The rules
 // among its pods do not depend on the slot; the host ports of daemons do. anyRank
 // admits slots of pools and prices that the pods would not choose first.
@@ -186,15 +177,4 @@ func (b *bin) retarget(t *slotTable, slot int, used vec) {
 			b.ports = append(slices.Clip(b.ports), b.load[i].it.u.ports...)
 		}
 	}
-}
-
-// rebuild sets the marks and the free space anew from a bin's load.
-func (b *bin) rebuild(t *slotTable, loads []load) {
-	fresh := newBin(t, b.slot)
-	for _, l := range loads {
-		if l.n > 0 {
-			fresh.add(l.it, l.n)
-		}
-	}
-	*b = *fresh
 }

@@ -76,15 +76,6 @@ func (b bitset) contains(o bitset) bool {
 	return true
 }
 
-func (b bitset) equal(o bitset) bool {
-	for i := range b {
-		if b[i] != o[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // each calls f for the members in ascending order until f returns false.
 func (b bitset) each(f func(i int) bool) {
 	for w, word := range b {

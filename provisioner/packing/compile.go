@@ -97,8 +97,10 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 	for i := c.t.first; i < len(c.t.all); i++ {
 		c.freeOf(&c.t.all[i])
 	}
-	topo := &topology{t: c.t, byID: map[string]int{}, price: c.p.Options.PreferencePrice, strict: strict,
-		selectors: &selectorCache{namespaces: c.p.Namespaces, parsed: map[string]labels.Selector{}}}
+	topo := &topology{
+		t: c.t, byID: map[string]int{}, price: c.p.Options.PreferencePrice, strict: strict,
+		selectors: &selectorCache{namespaces: c.p.Namespaces, parsed: map[string]labels.Selector{}},
+	}
 	for _, cl := range c.classes {
 		feas.class(cl, c.p.Options.PreferencePrice)
 		if err := topo.class(cl); err != nil {

@@ -34,8 +34,10 @@ type packer struct {
 }
 
 func newPacker(c *compiled, items []*item, price *pricing) *packer {
-	p := &packer{c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
-		minValues: c.minValueChecks(), dead: map[int]bool{}}
+	p := &packer{
+		c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
+		minValues: c.minValueChecks(), dead: map[int]bool{},
+	}
 	for i, it := range items {
 		p.left[i] = it.todo
 	}
@@ -329,15 +331,6 @@ func (p *packer) account(i, n int) {
 	if k := p.kindOf(i); k >= 0 {
 		p.kindLeft[k] += n
 	}
-}
-
-// cost of the bought bins as the search compares them.
-func (p *packer) cost() float64 {
-	usd := 0.0
-	for _, b := range p.bins {
-		usd += p.c.binCost(b, b.slot)
-	}
-	return usd
 }
 
 // binCost is what a bin costs at a slot, penalties included.

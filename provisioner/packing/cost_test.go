@@ -33,7 +33,8 @@ func onDemand(t testing.TB) []packing.InstanceType {
 		}
 		res := ty.Resources(catalog.NodeOptions{})
 		it := packing.InstanceType{Name: ty.Name, Capacity: res.Capacity, Allocatable: res.Allocatable(), Labels: map[string]string{
-			corev1.LabelInstanceTypeStable: ty.Name, corev1.LabelArchStable: ty.Arch, corev1.LabelOSStable: "linux"}}
+			corev1.LabelInstanceTypeStable: ty.Name, corev1.LabelArchStable: ty.Arch, corev1.LabelOSStable: "linux",
+		}}
 		for _, z := range ty.Zones {
 			it.Offerings = append(it.Offerings, packing.Offering{Zone: z, CapacityType: packing.CapacityOnDemand, Price: ty.OnDemand, Available: true})
 		}
@@ -96,8 +97,10 @@ func TestTinyPlansAreOptimalAndTheBoundNeverExceedsTheOptimum(t *testing.T) {
 			pods = append(pods, makePod("p").req(int64(d.n("cpu", 1, 40)*100), int64(d.n("memory", 1, 64)*128)).pod())
 		}
 		want := cheapest(pods, types)
-		plan, err := packing.Solve(context.Background(), packing.Problem{Pods: pods, Pools: []packing.Pool{pool("default", types)},
-			Options: packing.Options{NodeFee: -1}})
+		plan, err := packing.Solve(context.Background(), packing.Problem{
+			Pods: pods, Pools: []packing.Pool{pool("default", types)},
+			Options: packing.Options{NodeFee: -1},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,9 +32,18 @@ func families() []shape {
 		usd  float64
 		arch string
 	}{
-		{"c5", 4, 0.085, "amd64"}, {"c6i", 4, 0.085, "amd64"}, {"c7g", 4, 0.0725, "arm64"}, {"c6a", 4, 0.0765, "amd64"},
-		{"m5", 8, 0.096, "amd64"}, {"m6i", 8, 0.096, "amd64"}, {"m7g", 8, 0.0816, "arm64"}, {"m6a", 8, 0.0864, "amd64"},
-		{"r5", 16, 0.126, "amd64"}, {"r6i", 16, 0.126, "amd64"}, {"r7g", 16, 0.1071, "arm64"}, {"r6a", 16, 0.1134, "amd64"},
+		{"c5", 4, 0.085, "amd64"},
+		{"c6i", 4, 0.085, "amd64"},
+		{"c7g", 4, 0.0725, "arm64"},
+		{"c6a", 4, 0.0765, "amd64"},
+		{"m5", 8, 0.096, "amd64"},
+		{"m6i", 8, 0.096, "amd64"},
+		{"m7g", 8, 0.0816, "arm64"},
+		{"m6a", 8, 0.0864, "amd64"},
+		{"r5", 16, 0.126, "amd64"},
+		{"r6i", 16, 0.126, "amd64"},
+		{"r7g", 16, 0.1071, "arm64"},
+		{"r6a", 16, 0.1134, "amd64"},
 	}
 	sizes := []struct {
 		name string
@@ -66,8 +75,10 @@ func (s shape) instanceType(spot bool) packing.InstanceType {
 	for i, z := range zones {
 		it.Offerings = append(it.Offerings, packing.Offering{Zone: z, CapacityType: packing.CapacityOnDemand, Price: s.price, Available: true})
 		if spot {
-			it.Offerings = append(it.Offerings, packing.Offering{Zone: z, CapacityType: packing.CapacitySpot,
-				Price: s.price * (0.35 + 0.03*float64(i)), Risk: 0.02, Available: true})
+			it.Offerings = append(it.Offerings, packing.Offering{
+				Zone: z, CapacityType: packing.CapacitySpot,
+				Price: s.price * (0.35 + 0.03*float64(i)), Risk: 0.02, Available: true,
+			})
 		}
 	}
 	return it

@@ -42,8 +42,10 @@ const (
 // newMasterLP starts from one column per row that covers that row alone.
 func newMasterLP(demand []float64, singles []lpColumn) *masterLP {
 	m := len(demand)
-	lp := &masterLP{m: m, demand: demand, columns: singles, basis: make([]int, m),
-		inverse: make([]float64, m*m), x: make([]float64, m), y: make([]float64, m), alpha: make([]float64, m)}
+	lp := &masterLP{
+		m: m, demand: demand, columns: singles, basis: make([]int, m),
+		inverse: make([]float64, m*m), x: make([]float64, m), y: make([]float64, m), alpha: make([]float64, m),
+	}
 	for i := range m {
 		lp.basis[i] = i
 		a := singles[i].count[0]

@@ -7,7 +7,6 @@ type minValuesCheck struct {
 	rules []minValuesRule
 	// slots of the pool, cheapest first.
 	slots []int
-	used  vec
 }
 
 type minValuesRule struct {

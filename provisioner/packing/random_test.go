@@ -180,7 +180,8 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 			NodeSelectorTerms: []corev1.NodeSelectorTerm{
 				{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelArchStable, Operator: corev1.NodeSelectorOpNotIn, Values: []string{"arm64"}}}},
 				{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: zones[1:]}}},
-			}}}
+			},
+		}}
 	}
 	if d.chance("tolerant", 3) {
 		b.p.Spec.Tolerations = []corev1.Toleration{{Key: "dedicated", Operator: corev1.TolerationOpExists}}
@@ -235,8 +236,10 @@ func describe(p *packing.Problem, plan *packing.Plan) string {
 	var b strings.Builder
 	brief := func(pod *corev1.Pod) string {
 		spec := pod.Spec.DeepCopy()
-		out, err := json.Marshal(map[string]any{"ns": pod.Namespace, "labels": pod.Labels, "req": spec.Containers[0].Resources.Requests,
-			"spread": spec.TopologySpreadConstraints, "affinity": spec.Affinity, "sel": spec.NodeSelector, "tol": spec.Tolerations, "ports": spec.Containers[0].Ports})
+		out, err := json.Marshal(map[string]any{
+			"ns": pod.Namespace, "labels": pod.Labels, "req": spec.Containers[0].Resources.Requests,
+			"spread": spec.TopologySpreadConstraints, "affinity": spec.Affinity, "sel": spec.NodeSelector, "tol": spec.Tolerations, "ports": spec.Containers[0].Ports,
+		})
 		if err != nil {
 			return err.Error()
 		}
@@ -270,8 +273,10 @@ func nodeFor(p *packing.Pool, it *packing.InstanceType, of *packing.Offering) pa
 		}
 	}
 	labels[corev1.LabelTopologyZone], labels[packing.LabelCapacityType] = of.Zone, of.CapacityType
-	return packing.PlannedNode{Pool: p.Name, InstanceType: it.Name, Zone: of.Zone, CapacityType: of.CapacityType, Price: of.Price, Labels: labels,
-		Alternatives: []packing.Alternative{{InstanceType: it.Name, Zone: of.Zone, CapacityType: of.CapacityType, Price: of.Price}}}
+	return packing.PlannedNode{
+		Pool: p.Name, InstanceType: it.Name, Zone: of.Zone, CapacityType: of.CapacityType, Price: of.Price, Labels: labels,
+		Alternatives: []packing.Alternative{{InstanceType: it.Name, Zone: of.Zone, CapacityType: of.CapacityType, Price: of.Price}},
+	}
 }
 
 // TestNoUnplacedPodFitsOnOneMoreNode shows that what a plan leaves out could not

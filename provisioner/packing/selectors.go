@@ -35,8 +35,10 @@ func newPodMatcher(everywhere bool, namespaces []string, s labels.Selector) podM
 	if s.Empty() {
 		id = "*" // Nothing and Everything print alike
 	}
-	return podMatcher{everywhere: everywhere, namespaces: namespaces, selector: s,
-		id: fmt.Sprintf("%t|%s|%s", everywhere, strings.Join(namespaces, ","), id)}
+	return podMatcher{
+		everywhere: everywhere, namespaces: namespaces, selector: s,
+		id: fmt.Sprintf("%t|%s|%s", everywhere, strings.Join(namespaces, ","), id),
+	}
 }
 
 // selectorCache parses label selectors once per text.

@@ -77,8 +77,10 @@ func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("compiling problem, %w", err)
 	}
-	s := &solver{c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e)),
-		disturbed: map[int]bool{}}
+	s := &solver{
+		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e)),
+		disturbed: map[int]bool{},
+	}
 	s.lap(&s.stats.Compile, &clock)
 	s.assign.run(c.units())
 	s.lap(&s.stats.Construct, &clock)

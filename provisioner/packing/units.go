@@ -23,8 +23,6 @@ type part struct {
 	n int
 }
 
-func (u *unit) count() int { return len(u.pods) / u.size }
-
 // mark is what one copy of a unit means to one per-node group.
 type mark struct {
 	group int

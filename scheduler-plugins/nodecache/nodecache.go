@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // Cache remembers a T for each node. It is valid as long as the node's generation and the epoch stay the same: the generation
@@ -18,10 +19,10 @@ type Cache[E comparable, T any] struct {
 	compute func(info fwk.NodeInfo, epoch E) T
 
 	// slots is replaced when a node is new, and never written to.
-	slots atomic.Pointer[map[fwk.NodeInfo]*slot[E, T]]
+	slots atomic.Pointer[map[*framework.NodeInfo]*slot[E, T]]
 
 	mu    sync.Mutex
-	fresh map[fwk.NodeInfo]*entry[E, T] // met since slots was replaced
+	fresh map[*framework.NodeInfo]*entry[E, T] // met since slots was replaced
 }
 
 type slot[E comparable, T any] struct{ atomic.Pointer[entry[E, T]] }
@@ -34,8 +35,8 @@ type entry[E comparable, T any] struct {
 
 // New returns an empty cache of what compute works out.
 func New[E comparable, T any](compute func(info fwk.NodeInfo, epoch E) T) *Cache[E, T] {
-	c := &Cache[E, T]{compute: compute, fresh: map[fwk.NodeInfo]*entry[E, T]{}}
-	c.slots.Store(&map[fwk.NodeInfo]*slot[E, T]{})
+	c := &Cache[E, T]{compute: compute, fresh: map[*framework.NodeInfo]*entry[E, T]{}}
+	c.slots.Store(&map[*framework.NodeInfo]*slot[E, T]{})
 	return c
 }
 
@@ -48,11 +49,11 @@ func (c *Cache[E, T]) Begin(lister fwk.NodeInfoLister) {
 		return
 	}
 	old := *c.slots.Load()
-	slots := make(map[fwk.NodeInfo]*slot[E, T], len(old)+len(c.fresh))
+	slots := make(map[*framework.NodeInfo]*slot[E, T], len(old)+len(c.fresh))
 	for info, s := range old {
 		// A NodeInfo that left the snapshot may have lost its node.
 		if node := info.Node(); node != nil {
-			if current, err := lister.Get(node.Name); err == nil && current == info {
+			if current, err := lister.Get(node.Name); err == nil && current == fwk.NodeInfo(info) {
 				slots[info] = s
 			}
 		}
@@ -68,8 +69,14 @@ func (c *Cache[E, T]) Begin(lister fwk.NodeInfoLister) {
 
 // Of returns what was worked out for a node, now or before. The value is shared and must not be changed.
 func (c *Cache[E, T]) Of(info fwk.NodeInfo, epoch E) *T {
-	generation := info.GetGeneration()
-	s, ok := (*c.slots.Load())[info]
+	// A pointer is hashed in a fraction of the time that an interface takes. Anything but the scheduler's own is not remembered.
+	key, own := info.(*framework.NodeInfo)
+	if !own {
+		value := c.compute(info, epoch)
+		return &value
+	}
+	generation := key.Generation
+	s, ok := (*c.slots.Load())[key]
 	if ok {
 		if e := s.Load(); e.generation == generation && e.epoch == epoch {
 			return &e.value
@@ -82,7 +89,7 @@ func (c *Cache[E, T]) Of(info fwk.NodeInfo, epoch E) *T {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fresh[info] = e
+	c.fresh[key] = e
 	return &e.value
 }
 

@@ -244,7 +244,8 @@ func (w *world) offered(pool *packing.Pool, n *packing.PlannedNode) string {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: n.Labels}}
 	for _, r := range pool.Requirements {
 		s, err := nodeaffinity.NewNodeSelector(&corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: r.Key, Operator: r.Operator, Values: r.Values}}}}})
+			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: r.Key, Operator: r.Operator, Values: r.Values}},
+		}}})
 		if err != nil {
 			return err.Error()
 		}
