@@ -200,7 +200,7 @@ bench: ## Go benchmarks (BENCH=regexp, BENCHCOUNT=5 for medians); those against 
 
 ##@ Try
 
-# USAGE=real|simulated, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.
+# USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.
 .PHONY: demo
 demo: build ## The whole system on a real control plane on this machine (USAGE=, KEEP=1, OUTPUT=json)
 	@$(BIN)/supercargo-sandbox demo $(if $(USAGE),--usage=$(USAGE)) $(if $(KEEP),--keep) $(if $(OUTPUT),-o $(OUTPUT)) $(DEMO_ARGS)

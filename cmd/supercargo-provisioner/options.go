@@ -79,8 +79,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.breakEven, "consolidation-break-even", o.breakEven, "age below which a node is not given up for savings")
 	f.DurationVar(&o.launchOverlap, "consolidation-launch-overlap", o.launchOverlap, "time for which a node and its replacement are both paid: launch, start and drain on this cloud; a saving must earn it back")
 	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving a pod of ordinary eviction cost is thought to cost; a saving must earn it back")
-	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move must save, unless it saves --consolidation-min-saving-per-hour")
-	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move must save, unless it saves the share of --consolidation-min-saving")
+	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move which launches nodes must save")
+	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move which launches nodes must save, beside the share of --consolidation-min-saving")
 	f.DurationVar(&o.searchBudget, "consolidation-time-budget", o.searchBudget, "time to look for savings in each round")
 }
 

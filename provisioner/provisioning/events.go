@@ -28,7 +28,7 @@ func (c *Controller) explain(s *karpenter.Snapshot, plan packing.Plan, blocked m
 		pod := s.Pod(u.Pod)
 		message := u.Message
 		if u.Remedy != "" {
-			message += " " + u.Remedy
+			message += "; " + u.Remedy
 		}
 		if len(blocked) > 0 {
 			message += " " + waiting(blocked)
