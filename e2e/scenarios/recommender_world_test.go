@@ -1,0 +1,246 @@
+package scenarios
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/cloudprovider/sim"
+	"supercargo.dev/e2e/cluster/kubelet"
+	"supercargo.dev/e2e/sandbox"
+)
+
+const (
+	// past is how far back the history that a test writes reaches: enough for full confidence with a lookback of 7 d.
+	past = 4 * 24 * time.Hour
+	// pastStep is between its samples.
+	pastStep = 5 * time.Minute
+)
+
+// withRecommender starts the recommender, tuned for tests, with the history of the named Deployments: two pods each that used
+// 100m and 128Mi all the time.
+func (w *world) withRecommender(deployments []string, args ...string) *sandbox.Process {
+	w.t.Helper()
+	all := []string{"--scrape-interval=2s", "--checkpoint-interval=3s"}
+	if len(deployments) > 0 {
+		all = append(all, "--history-file="+w.history(deployments))
+	}
+	return w.component(sandbox.Recommender, append(all, args...)...)
+}
+
+// history writes usage of the past as OpenMetrics text and returns its path.
+func (w *world) history(deployments []string) (path string) {
+	w.t.Helper()
+	path = filepath.Join(w.t.TempDir(), "history.om")
+	f, err := os.Create(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := bufio.NewWriter(f)
+	end := time.Now().Truncate(pastStep)
+	for _, family := range []string{"container_cpu_usage_seconds", "container_memory_working_set_bytes"} {
+		kind, suffix := "gauge", ""
+		if strings.HasSuffix(family, "_seconds") {
+			kind, suffix = "counter", "_total"
+		}
+		_, _ = fmt.Fprintf(out, "# TYPE %s %s\n", family, kind) // Flush returns the error
+		for _, d := range deployments {
+			for i := range 2 {
+				for at := end.Add(-past); at.Before(end); at = at.Add(pastStep) {
+					value := 134217728.0
+					if kind == "counter" {
+						value = 0.1 * at.Sub(end.Add(-past)).Seconds()
+					}
+					_, _ = fmt.Fprintf(out, "%s%s{namespace=\"default\",pod=\"%s-6bdf9c7c5d-abc%d%d\",container=\"app\"} %g %d\n",
+						family, suffix, d, i, i, value, at.Unix())
+				}
+			}
+		}
+	}
+	_, _ = fmt.Fprintln(out, "# EOF")
+	if err := out.Flush(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// bareNodes boots machines that belong to nobody's NodePool.
+func (w *world) bareNodes(n int) {
+	w.t.Helper()
+	for i := range n {
+		_, err := w.cloud.Create(w.t.Context(), &sim.CreateRequest{
+			ClientToken:  fmt.Sprintf("scenario-%d", i),
+			Alternatives: []sim.Alternative{{InstanceType: "m6i.2xlarge", Zone: "us-east-1a", CapacityType: "on-demand"}},
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.eventually("nodes are ready", func(context.Context) string {
+		ready := 0
+		for _, node := range list(w, &corev1.NodeList{}).Items {
+			for _, c := range node.Status.Conditions {
+				if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+					ready++
+				}
+			}
+		}
+		if ready != n {
+			return fmt.Sprintf("%d of %d", ready, n)
+		}
+		return ""
+	})
+}
+
+// greedy makes a Deployment that asks for 1 CPU and 1Gi and uses a tenth of it.
+func greedy(name string, replicas int32, change ...func(*corev1.PodTemplateSpec)) *appsv1.Deployment {
+	usage := func(p *corev1.PodTemplateSpec) {
+		p.Annotations = map[string]string{kubelet.AnnotationUsage: `{"app": {"cpu": "100m", "memory": "128Mi"}}`}
+	}
+	return deployment(name, replicas, "1", "1Gi", append([]func(*corev1.PodTemplateSpec){usage}, change...)...)
+}
+
+// scaler makes a WorkloadScaler of a Deployment, by hand.
+func scaler(deployment string, mode v1alpha1.UpdateMode) *v1alpha1.WorkloadScaler {
+	return &v1alpha1.WorkloadScaler{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: deployment},
+		Spec: v1alpha1.WorkloadScalerSpec{
+			TargetRef: v1alpha1.TargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: deployment},
+			Resources: v1alpha1.WorkloadResources{UpdatePolicy: v1alpha1.UpdatePolicy{UpdateMode: mode}},
+		},
+	}
+}
+
+// rule makes a WorkloadScalerRule for the Deployments of the default namespace.
+func rule(mode v1alpha1.UpdateMode) *v1alpha1.WorkloadScalerRule {
+	r := &v1alpha1.WorkloadScalerRule{ObjectMeta: metav1.ObjectMeta{Name: "everything"}}
+	r.Spec.ResourceSelectors = []v1alpha1.ResourceSelector{{Kind: "Deployment", Namespace: "default"}}
+	r.Spec.Resources.UpdatePolicy.UpdateMode = mode
+	return r
+}
+
+// recommended is a condition: the scaler's recommendation for container app is near what the history says, 100m and 128Mi with
+// 10% on top, at full confidence.
+func (w *world) recommended(name string) func(context.Context) string {
+	return func(ctx context.Context) string {
+		s := w.scaler(ctx, name)
+		rec := s.Status.Recommendation
+		if rec == nil || len(rec.Containers) != 1 {
+			return fmt.Sprintf("recommendation %v, conditions %s", rec, conditions(s.Status.Conditions))
+		}
+		cpu, memory := rec.Containers[0].Requests.Cpu().MilliValue(), rec.Containers[0].Requests.Memory().Value()>>20
+		if cpu < 105 || cpu > 120 || memory < 138 || memory > 150 || rec.Confidence.Level != v1alpha1.ConfidenceFull {
+			return fmt.Sprintf("cpu %dm, memory %dMi, confidence %+v", cpu, memory, rec.Confidence)
+		}
+		return ""
+	}
+}
+
+func (w *world) scaler(ctx context.Context, name string) *v1alpha1.WorkloadScaler {
+	s := &v1alpha1.WorkloadScaler{}
+	if err := w.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: name}, s); client.IgnoreNotFound(err) != nil {
+		w.t.Fatalf("reading workloadscaler %s: %v", name, err)
+	}
+	return s
+}
+
+func conditions(list []metav1.Condition) string {
+	if len(list) == 0 {
+		return "no conditions"
+	}
+	parts := make([]string, 0, len(list))
+	for _, c := range list {
+		parts = append(parts, fmt.Sprintf("%s=%s (%s: %s)", c.Type, c.Status, c.Reason, c.Message))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// pods are those of a Deployment of the default namespace.
+func (w *world) pods(deployment string) []corev1.Pod {
+	return list(w, &corev1.PodList{}, client.InNamespace(metav1.NamespaceDefault), client.MatchingLabels{"app": deployment}).Items
+}
+
+// requests is a condition: the pods of a Deployment ask for at most this much and none was restarted.
+func (w *world) requests(deployment string, pods int, cpu string) func(context.Context) string {
+	return func(context.Context) string {
+		limit, found := resource.MustParse(cpu), 0
+		for _, p := range w.pods(deployment) {
+			if p.DeletionTimestamp != nil {
+				continue
+			}
+			found++
+			if is := p.Spec.Containers[0].Resources.Requests.Cpu(); is.Cmp(limit) > 0 {
+				return fmt.Sprintf("pod %s asks for %s CPU", p.Name, is)
+			}
+			for _, s := range p.Status.ContainerStatuses {
+				if s.RestartCount > 0 {
+					return fmt.Sprintf("pod %s was restarted", p.Name)
+				}
+			}
+		}
+		if found != pods {
+			return fmt.Sprintf("%d pods", found)
+		}
+		return ""
+	}
+}
+
+// nothingWasForbidden fails the test for every request of the recommender's ServiceAccount that its role did not allow.
+func (w *world) nothingWasForbidden() {
+	w.t.Helper()
+	f, err := os.Open(w.AuditLog)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	requests := 0
+	for lines.Scan() {
+		var e struct {
+			Verb, RequestURI string
+			User             struct{ Username string }
+			ResponseStatus   struct{ Code int }
+		}
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || !strings.HasSuffix(e.User.Username, ":"+sandbox.Recommender) {
+			continue // the last line may be half written
+		}
+		requests++
+		if e.ResponseStatus.Code == http.StatusForbidden {
+			w.t.Errorf("the recommender may not %s %s", e.Verb, e.RequestURI)
+		}
+	}
+	if err := lines.Err(); err != nil || requests == 0 {
+		w.t.Errorf("%d requests of the recommender in the audit log, %v", requests, err)
+	}
+}
+
+func (w *world) scaleTo(name string, replicas int32) {
+	w.t.Helper()
+	d := &appsv1.Deployment{}
+	if err := w.Get(w.t.Context(), client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: name}, d); err != nil {
+		w.t.Fatal(err)
+	}
+	base := d.DeepCopy()
+	d.Spec.Replicas = ptr.To(replicas)
+	if err := w.Patch(w.t.Context(), d, client.MergeFrom(base)); err != nil {
+		w.t.Fatal(err)
+	}
+}
