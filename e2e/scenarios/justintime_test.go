@@ -45,7 +45,9 @@ func TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes(t *testing.T) {
 		t.Errorf("the second step costs $%.4f/h, want at most $%.4f/h: %s", cost, second, w.described())
 	}
 
-	w.change("default", func(np *karpv1.NodePool) { np.Spec.Disruption.ConsolidateAfter = karpv1.MustParseNillableDuration("1s") })
+	w.change("default", func(np *karpv1.NodePool) {
+		np.Spec.Disruption.ConsolidateAfter = karpv1.MustParseNillableDuration("1s")
+	})
 	best := m.cheapest(t, small, small, large, large, large)
 	w.eventually("consolidation reaches the best nodes", func(context.Context) string {
 		if cost := w.costPerHour(); cost > best+fees(5) {

@@ -126,4 +126,3 @@ func (w *world) asked() (allowed, refused map[permission]string) {
 	}
 	return allowed, refused
 }
-
