@@ -23,7 +23,8 @@ type demand struct{ milliCPU, memory int64 }
 // TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes is D4 on everything that the cloud sells, at its prices: two pods of
 // 1 CPU, 1 GB and one of 1 CPU, 6 GB from zero nodes; then two more of the last; then consolidation.
 func TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes(t *testing.T) {
-	w := newWorld(t, "--price-interval=1000h") // prices stay, so that what is compared is the choice
+	w := newWorld(t, realStart, "--price-interval=1000h") // prices stay, so that what is compared is the choice
+	w.withoutPreemption()
 	// Risk and effort have no price here: the bill alone is compared.
 	w.withProvisioner(movesCostNothing, "--interruption-cost=0", "--consolidation-min-saving=0", "--consolidation-min-saving-per-hour=0",
 		"--consolidation-launch-overlap=1ms")
@@ -35,14 +36,14 @@ func TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes(t *testing.T) {
 	w.eventually("the first pods run", w.allRun(metav1.NamespaceDefault, 3))
 	first := m.cheapest(t, small, small, large)
 	if cost := w.costPerHour(); cost > first+fees(3) {
-		t.Errorf("the first step costs $%.4f/h, want at most $%.4f/h: %s", cost, first, w.described())
+		t.Fatalf("the first step costs $%.4f/h, want at most $%.4f/h: %s", cost, first, w.described())
 	}
 
 	w.scale("large", 3)
 	w.eventually("two more run", w.allRun(metav1.NamespaceDefault, 5))
 	second := first + m.cheapest(t, large, large)
 	if cost := w.costPerHour(); cost > second+fees(5) {
-		t.Errorf("the second step costs $%.4f/h, want at most $%.4f/h: %s", cost, second, w.described())
+		t.Fatalf("the second step costs $%.4f/h, want at most $%.4f/h: %s", cost, second, w.described())
 	}
 
 	w.change("default", func(np *karpv1.NodePool) {

@@ -8,9 +8,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
@@ -119,7 +121,8 @@ func TestANewNodeHasRoomForItsDaemonsToo(t *testing.T) {
 
 // TestPodsEndUpOnTheNodeThatTheyAreToldBeforeItIsReady follows status.nominatedNodeName.
 func TestPodsEndUpOnTheNodeThatTheyAreToldBeforeItIsReady(t *testing.T) {
-	w := newWorld(t, "--node-start-delay=3s") // of a real machine it is more
+	w := newWorld(t, realStart)
+	w.withoutPreemption()
 	w.withProvisioner()
 	watched := w.watchNominations()
 	w.create(nodePool("default", noConsolidation, onlyType("m6i.large"))...)
@@ -137,6 +140,19 @@ func TestPodsEndUpOnTheNodeThatTheyAreToldBeforeItIsReady(t *testing.T) {
 			t.Errorf("pod %s was told node %q and runs on %s", p.Name, n.nominated, n.bound)
 		}
 	}
+}
+
+// realStart leaves time between the registration of a node and its readiness, as real machines do: pods are told of it meanwhile.
+const realStart = "--node-start-delay=3s"
+
+// withoutPreemption gives pods a class that does not preempt. A pod that may is tried by kube-scheduler whenever some node becomes
+// ready; where it finds nothing to preempt, it clears status.nominatedNodeName (Evaluator.Preempt in pkg/scheduler/framework/preemption),
+// and until the provisioner has written it again another pod may take the place.
+func (w *world) withoutPreemption() {
+	w.t.Helper()
+	w.create(&schedulingv1.PriorityClass{
+		ObjectMeta: metav1.ObjectMeta{Name: "patient"}, GlobalDefault: true, PreemptionPolicy: ptr.To(corev1.PreemptNever),
+	})
 }
 
 // nomination is what a pod was told last before it was bound, and where it was.
@@ -161,9 +177,8 @@ func (l *nominationLog) saw(p *corev1.Pod) {
 	if n.bound != "" {
 		return
 	}
-	// kube-scheduler clears the field when it finds nothing to preempt for the pod: what was said before stays the plan.
-	if name := p.Status.NominatedNodeName; p.Spec.NodeName == "" && name != "" {
-		n.nominated = name
+	if p.Spec.NodeName == "" {
+		n.nominated = p.Status.NominatedNodeName
 	}
 	n.bound = p.Spec.NodeName
 	l.pods[p.UID] = n

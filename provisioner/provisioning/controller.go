@@ -114,6 +114,7 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 		return false, fmt.Errorf("reading the cluster, %w", err)
 	}
 	c.metrics.Pending.Set(float64(s.Pending))
+	c.nominations.prune(s)
 	if len(s.Problem.Pods) == 0 {
 		return false, nil
 	}

@@ -3,6 +3,7 @@ package provisioning
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ type nominations struct {
 	client client.Client
 	mu     sync.Mutex
 	pods   map[string][]podRef
+	// nodes are those written on pods that still wait, for restore.
+	nodes map[types.UID]string
 }
 
 type podRef struct {
@@ -31,7 +34,7 @@ type podRef struct {
 }
 
 func newNominations(c client.Client) *nominations {
-	return &nominations{client: c, pods: map[string][]podRef{}}
+	return &nominations{client: c, pods: map[string][]podRef{}, nodes: map[types.UID]string{}}
 }
 
 // planned remembers the pods of a claim.
@@ -45,6 +48,32 @@ func (n *nominations) planned(claim string, pods []*corev1.Pod) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pods[claim] = append(n.pods[claim], refs...)
+	for _, ref := range refs {
+		delete(n.nodes, ref.uid) // what was planned before no longer holds
+	}
+}
+
+// restore writes the planned node on a pod again after kube-scheduler has cleared it. It does so whenever it finds no pod to
+// preempt (pkg/scheduler/framework/preemption, Evaluator.Preempt), as for every pod of a node that is not ready yet when another
+// becomes so. Without the nomination nothing keeps smaller pods from taking the place, and one more node would be bought.
+func (n *nominations) restore(ctx context.Context, pod *corev1.Pod) {
+	n.mu.Lock()
+	node := n.nodes[pod.UID]
+	n.mu.Unlock()
+	if node != "" && pod.Status.NominatedNodeName == "" {
+		n.write(ctx, node, []podRef{{client.ObjectKeyFromObject(pod), pod.UID}})
+	}
+}
+
+// prune forgets pods that no longer wait.
+func (n *nominations) prune(s *karpenter.Snapshot) {
+	waiting := make(map[types.UID]bool, s.Pending)
+	for i := range s.Pending {
+		waiting[s.Pod(i).UID] = true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.nodes, func(uid types.UID, _ string) bool { return !waiting[uid] })
 }
 
 // forget drops a claim.
@@ -89,6 +118,11 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 // write patches the status of pods that still wait. A nomination is a hint: where it cannot be written, scheduling goes on
 // without it.
 func (n *nominations) write(ctx context.Context, node string, refs []podRef) {
+	n.mu.Lock()
+	for _, ref := range refs {
+		n.nodes[ref.uid] = node
+	}
+	n.mu.Unlock()
 	workqueue.ParallelizeUntil(ctx, parallelWrites, len(refs), func(i int) {
 		ref := refs[i]
 		pod := &corev1.Pod{}

@@ -48,6 +48,7 @@ func (c *Controller) reconcilePod(ctx context.Context, req reconcile.Request) (r
 	if !karpenter.IsPending(pod) {
 		return reconcile.Result{}, nil
 	}
+	c.nominations.restore(ctx, pod)
 	c.Trigger()
 	return reconcile.Result{RequeueAfter: reminder}, nil
 }

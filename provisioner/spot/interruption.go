@@ -95,7 +95,11 @@ func (c *Controller) record(ctx context.Context, notice cloudprovider.Notice) er
 	if err != nil || nc == nil {
 		return err
 	}
-	c.Metrics.Notices.WithLabelValues(string(notice.Kind)).Inc()
+	// The end of an instance that is being given up is what was asked for, not an interruption.
+	asked := notice.Kind == cloudprovider.Terminated && !nc.DeletionTimestamp.IsZero()
+	if !asked {
+		c.Metrics.Notices.WithLabelValues(string(notice.Kind)).Inc()
+	}
 	if notice.Kind == cloudprovider.Rebalance {
 		c.event(nc, corev1.EventTypeNormal, "The cloud says that this instance is more likely to be interrupted than before.")
 		return nil
@@ -117,6 +121,9 @@ func (c *Controller) record(ctx context.Context, notice cloudprovider.Notice) er
 	nc.Annotations[karpv1.NodeClaimTerminationTimestampAnnotationKey] = deadline.UTC().Format(time.RFC3339)
 	if err := c.Client.Patch(ctx, nc, client.MergeFrom(stored)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("writing the deadline on nodeclaim %q, %w", nc.Name, err))
+	}
+	if asked {
+		return nil
 	}
 	c.event(nc, corev1.EventTypeWarning, fmt.Sprintf("The cloud takes this instance back at %s (%s).", deadline.UTC().Format(time.RFC3339), notice.Kind))
 	return nil

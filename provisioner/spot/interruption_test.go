@@ -151,6 +151,24 @@ func TestATerminatedInstanceIsGivenUpAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheEndOfAnInstanceThatWasGivenUpIsNoInterruption(t *testing.T) {
+	f := newFixture(t)
+	told := &recorded{}
+	f.Recorder = told
+	if err := f.Client.Delete(t.Context(), f.claim(t)); err != nil {
+		t.Fatal(err)
+	}
+	f.give(t, cloudprovider.Notice{ProviderID: providerID, Kind: cloudprovider.Terminated, At: t0})
+	if len(told.events) > 0 {
+		t.Errorf("events %+v about an instance that was given up", told.events)
+	}
+}
+
+// recorded keeps events.
+type recorded struct{ events []events.Event }
+
+func (r *recorded) Publish(all ...events.Event) { r.events = append(r.events, all...) }
+
 func TestWhatIsNotOursOrNotADeadlineChangesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.give(t,

@@ -1,0 +1,49 @@
+package provisioning
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"supercargo.dev/provisioner/karpenter"
+)
+
+func TestAClearedNominationIsWrittenAgainWhileItHolds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// then is what happens between the nomination and its clearing.
+		then func(n *nominations, pod *corev1.Pod)
+		want string
+	}{
+		{name: "cleared by the scheduler", then: func(*nominations, *corev1.Pod) {}, want: "node-a"},
+		{name: "planned on a claim since", then: func(n *nominations, pod *corev1.Pod) { n.planned("claim", []*corev1.Pod{pod}) }},
+		{name: "planned on another node since", then: func(n *nominations, pod *corev1.Pod) {
+			n.write(t.Context(), "node-b", []podRef{{client.ObjectKeyFromObject(pod), pod.UID}})
+		}, want: "node-b"},
+		{name: "no longer waiting", then: func(n *nominations, _ *corev1.Pod) { n.prune(&karpenter.Snapshot{}) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: types.UID("1")}}
+			kube := fake.NewClientBuilder().WithObjects(pod).WithStatusSubresource(pod).Build()
+			n := newNominations(kube)
+			n.planned("first", []*corev1.Pod{pod})
+			n.registered(ctx, "first", "node-a")
+			c.then(n, pod)
+			if err := kube.Status().Patch(ctx, pod, client.RawPatch(types.MergePatchType, []byte(`{"status":{"nominatedNodeName":null}}`))); err != nil {
+				t.Fatal(err)
+			}
+			n.restore(ctx, pod)
+			if err := kube.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+				t.Fatal(err)
+			}
+			if got := pod.Status.NominatedNodeName; got != c.want {
+				t.Errorf("nominated node is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
