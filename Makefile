@@ -66,7 +66,8 @@ TEST_UNIT = $(GOTEST) -json -p $(PARALLEL) $(UNIT_PACKAGES)
 # -short leaves the long searches to the run without the detector, which is ten times as fast.
 TEST_RACE = CGO_ENABLED=1 $(GOTEST) -json -p $(PARALLEL) -short -race $(RACE_PACKAGES)
 # -count=1: the binaries that these tests start are no input that go test's cache knows of.
-TEST_INTEGRATION = $(GOTEST) -json -p 1 -count=1 $(INTEGRATION_PACKAGES)
+# Scenarios mostly wait for controllers that look every few seconds, so more of them run at a time than there are cores.
+TEST_INTEGRATION = $(GOTEST) -json -p 1 -parallel 4 -count=1 $(INTEGRATION_PACKAGES)
 SUMMARY := $(GOTESTSUM) --format pkgname --format-hide-empty-pkg
 
 ##@ Build

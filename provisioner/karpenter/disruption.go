@@ -28,7 +28,8 @@ const defaultValidationDelay = 15 * time.Second
 // budgets and carries the commands out; what to remove and what to launch is decided by consolidation.Search.
 type consolidationMethod struct {
 	*Machinery
-	base interface {
+	restraint consolidation.Restraint
+	base      interface {
 		ShouldDisrupt(context.Context, *disruption.Candidate) bool
 	}
 }
@@ -60,11 +61,17 @@ func (c *consolidationMethod) ConsolidationType() string { return "mix" }
 // the second finding, over the nodes of the first alone.
 func (c *consolidationMethod) ComputeCommands(ctx context.Context, budgets map[string]int, candidates ...*disruption.Candidate) ([]disruption.Command, error) {
 	first, plan, err := c.search(ctx, budgets, candidates)
-	if err != nil || len(plan.Moves) == 0 {
-		if err == nil {
-			c.explain(first, plan)
-		}
+	if err != nil {
 		return nil, ignoreNotSynced(err)
+	}
+	cost, demand := first.costAndDemand()
+	if until, held := c.restraint.Held(c.cfg.Clock.Now(), cost, demand); held {
+		c.explainHeld(ctx, first, plan, until)
+		return nil, nil
+	}
+	if len(plan.Moves) == 0 {
+		c.explain(first, plan)
+		return nil, nil
 	}
 	delay := c.cfg.ValidationDelay
 	if delay == 0 {
@@ -93,7 +100,11 @@ func (c *consolidationMethod) ComputeCommands(ctx context.Context, budgets map[s
 		log.FromContext(ctx).Info("abandoning consolidation, the saving did not last", "nodes", lo.Keys(removed))
 		return nil, nil
 	}
-	return c.commands(ctx, second, plan, again)
+	commands, promised, err := c.commands(ctx, second, plan, again)
+	if err == nil && len(commands) > 0 {
+		c.restraint.Moved(c.cfg.Clock.Now(), cost, demand, promised)
+	}
+	return commands, err
 }
 
 func ignoreNotSynced(err error) error {
@@ -210,12 +221,11 @@ func (c *consolidationMethod) blocked(ctx context.Context, s *Snapshot, node pac
 	return "it is not a candidate for consolidation now"
 }
 
-// commands turns moves into Karpenter's commands. A move that would remove a node on which an earlier one counts is left for
-// the next round.
-func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan consolidation.Plan, candidates []*disruption.Candidate) ([]disruption.Command, error) {
+// commands turns moves into Karpenter's commands, and sums what they promise to save in USD per hour. A move that would remove
+// a node on which an earlier one counts is left for the next round.
+func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan consolidation.Plan, candidates []*disruption.Candidate) (commands []disruption.Command, promised float64, err error) {
 	byName := lo.SliceToMap(candidates, func(cn *disruption.Candidate) (string, *disruption.Candidate) { return cn.Name(), cn })
 	counted := map[string]bool{}
-	var commands []disruption.Command
 	for _, move := range plan.Moves {
 		if lo.SomeBy(move.Remove, func(name string) bool { return counted[name] }) {
 			continue
@@ -233,7 +243,7 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 			pods := lo.Map(node.Pods, func(i, _ int) *corev1.Pod { return move.Pods[i].Pod })
 			claim, err := s.nodeClaim(node, pods)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			command.Replacements = append(command.Replacements, &disruption.Replacement{NodeClaim: claim})
 			command.Results.NewNodeClaims = append(command.Results.NewNodeClaims, claim)
@@ -252,8 +262,24 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 			c.consolidated.add(cn.ProviderID())
 		}
 		commands = append(commands, command)
+		promised += move.SavedPerHour
 	}
-	return commands, nil
+	return commands, promised, nil
+}
+
+// explainHeld says on the nodes that could be given up why they are not.
+func (c *consolidationMethod) explainHeld(ctx context.Context, s *Snapshot, plan consolidation.Plan, until time.Time) {
+	if len(plan.Moves) == 0 {
+		return
+	}
+	why := fmt.Sprintf("kept until %s because earlier consolidations did not save what they promised", until.UTC().Format(time.TimeOnly))
+	log.FromContext(ctx).Info("holding consolidation back", "until", until, "moves", len(plan.Moves))
+	for _, move := range plan.Moves {
+		for _, name := range move.Remove {
+			plan.Kept = append(plan.Kept, consolidation.Kept{Node: name, Why: why})
+		}
+	}
+	c.explain(s, plan)
 }
 
 // explain says on each node that is kept why it is.

@@ -12,7 +12,6 @@ import (
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/controllers/state"
 	karpsched "sigs.k8s.io/karpenter/pkg/scheduling"
-	nodeclaimutils "sigs.k8s.io/karpenter/pkg/utils/nodeclaim"
 	podutils "sigs.k8s.io/karpenter/pkg/utils/pod"
 
 	"supercargo.dev/provisioner/packing"
@@ -41,6 +40,27 @@ func (s *Snapshot) Pod(i int) *corev1.Pod { return s.Problem.Pods[i].Pod }
 
 // State returns Karpenter's view of a node or claim of the snapshot, or nil where the cloud has not answered the claim yet.
 func (s *Snapshot) State(name string) *state.StateNode { return s.states[name] }
+
+// costAndDemand is what the nodes that stay cost in USD per hour, as far as prices are known, and the CPU in cores that pods
+// request, wherever they are.
+func (s *Snapshot) costAndDemand() (cost, demand float64) {
+	add := func(pods []packing.Pod) {
+		for i := range pods {
+			if !pods[i].Daemon {
+				demand += pods[i].Requests.Cpu().AsApproximateFloat64()
+			}
+		}
+	}
+	for i := range s.Problem.Nodes {
+		if p := s.Problem.Nodes[i].Price; !math.IsNaN(p) {
+			cost += p
+		}
+		add(s.Problem.Nodes[i].Pods)
+	}
+	add(s.Problem.Pods)
+	add(s.Moving)
+	return cost, demand
+}
 
 // Snapshot shows the cluster: pending pods, pods on nodes that are going, nodes that stay, claims in flight and pools.
 // It returns ErrNotSynced while the state in memory is behind the API server.
@@ -100,55 +120,6 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// claims lists the NodeClaims that are not going, and among them those that the cloud has not answered yet.
-func (m *Machinery) claims(ctx context.Context) (all, unlaunched []*karpv1.NodeClaim, err error) {
-	list, err := nodeclaimutils.ListManaged(ctx, m.cfg.Client, m.cfg.CloudProvider)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing nodeclaims, %w", err)
-	}
-	listed := make(map[string]bool, len(list))
-	for _, nc := range list {
-		listed[nc.Name] = true
-		if !nc.DeletionTimestamp.IsZero() {
-			continue
-		}
-		all = append(all, nc)
-		if nc.Status.ProviderID == "" {
-			unlaunched = append(unlaunched, nc)
-		}
-	}
-	unlaunched = append(unlaunched, m.launched.unseen(listed, m.cluster.NodeClaimExists)...)
-	return all, unlaunched, nil
-}
-
-// synced checks that every node and every answered claim of the API server is in the state. Karpenter's own check also waits
-// for each claim to be answered by the cloud; here one slow launch must not hold up the others, so claims in flight are
-// planned on instead.
-func (m *Machinery) synced(ctx context.Context, states state.StateNodes, claims []*karpv1.NodeClaim) error {
-	nodes, ids := map[string]bool{}, map[string]bool{}
-	for _, n := range states {
-		if n.Node != nil {
-			nodes[n.Node.Name] = true
-		}
-		ids[n.ProviderID()] = true
-	}
-	list := &corev1.NodeList{}
-	if err := m.cfg.Client.List(ctx, list); err != nil {
-		return fmt.Errorf("listing nodes, %w", err)
-	}
-	for i := range list.Items {
-		if n := &list.Items[i]; n.DeletionTimestamp.IsZero() && !nodes[n.Name] {
-			return fmt.Errorf("%w: node %q is missing", ErrNotSynced, n.Name)
-		}
-	}
-	for _, nc := range claims {
-		if id := nc.Status.ProviderID; id != "" && !ids[id] {
-			return fmt.Errorf("%w: nodeclaim %q is missing", ErrNotSynced, nc.Name)
-		}
-	}
-	return nil
 }
 
 // toPlace are pods that need a node, with what their volumes and their tolerance of spot demand of it.
@@ -227,43 +198,6 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 		}
 	}
 	return node, nil
-}
-
-// inFlight is a claim that the cloud has not answered yet. It holds exactly what it was planned for: a fallback may be a
-// larger machine, but it is never a smaller one.
-func inFlight(nc *karpv1.NodeClaim, pools pools) packing.Node {
-	node := packing.Node{
-		Name: nc.Name, Labels: map[string]string{}, Taints: nc.Spec.Taints, Allocatable: nc.Spec.Resources.Requests.DeepCopy(), Price: math.NaN(),
-	}
-	if node.Allocatable == nil {
-		node.Allocatable = corev1.ResourceList{}
-	}
-	for k, v := range nc.Labels {
-		node.Labels[k] = v
-	}
-	for _, r := range nc.Spec.Requirements {
-		if r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1 {
-			node.Labels[r.Key] = r.Values[0]
-		}
-	}
-	instanceType, zone, capacityType, ok := planned(nc)
-	if !ok {
-		return node
-	}
-	node.Labels[corev1.LabelInstanceTypeStable] = instanceType
-	node.Labels[corev1.LabelTopologyZone] = zone
-	node.Labels[karpv1.CapacityTypeLabelKey] = capacityType
-	if it, ok := pools.types[nc.Labels[karpv1.NodePoolLabelKey]][instanceType]; ok {
-		for k, v := range singleValues(it.Requirements) {
-			if _, set := node.Labels[k]; !set {
-				node.Labels[k] = v
-			}
-		}
-		if p, ok := it.OfferingPrice(zone, capacityType); ok {
-			node.Price = price(p)
-		}
-	}
-	return node
 }
 
 func (m *Machinery) namespaces(ctx context.Context) (map[string]map[string]string, error) {

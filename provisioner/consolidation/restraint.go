@@ -1,0 +1,62 @@
+package consolidation
+
+import "time"
+
+const (
+	// judgeAfter is how long after its first move a series of moves is judged: long enough for replacements to start and for
+	// what they replace to drain.
+	judgeAfter = 2 * time.Minute
+	// realisedShare of the savings that were promised must have come about; less is a failure. Prices move and pods come and
+	// go meanwhile, so it is generous.
+	realisedShare = 0.5
+	// demandNoise is the growth of demand below which it counts as unchanged.
+	demandNoise = 0.01
+	// holdBase is how long consolidation is held back after a first failure; it doubles with each further one up to holdMax.
+	holdBase = time.Minute
+	holdMax  = time.Hour
+)
+
+// Restraint holds consolidation back when the savings of its moves do not come about: a scheduler may place pods otherwise
+// than planned, so that nodes given up have to be bought again, and the same move looks worth making for ever.
+//
+// The zero value holds nothing back. It is not safe for concurrent use.
+type Restraint struct {
+	series   *series
+	failures int
+	until    time.Time
+}
+
+// series are moves that are judged together.
+type series struct {
+	began          time.Time
+	cost, promised float64
+	demand         float64
+}
+
+// Held judges the moves of the past, and reports until when no further ones should be made. Cost is what the nodes that stay
+// cost in USD per hour, demand what pods request, in any unit that is always the same.
+//
+// A series is not judged when demand has grown since it began: then nodes are bought for a reason.
+func (r *Restraint) Held(now time.Time, cost, demand float64) (until time.Time, held bool) {
+	if s := r.series; s != nil && now.Sub(s.began) >= judgeAfter {
+		r.series = nil
+		switch {
+		case demand > s.demand*(1+demandNoise):
+		case s.cost-cost < realisedShare*s.promised:
+			// 2^6 minutes are above holdMax; the bound keeps the shift from overflowing.
+			r.until = now.Add(min(holdMax, holdBase<<min(r.failures, 6)))
+			r.failures++
+		default:
+			r.failures = 0
+		}
+	}
+	return r.until, now.Before(r.until)
+}
+
+// Moved notes that moves which promise to save so many USD per hour are carried out, at the cost and demand before them.
+func (r *Restraint) Moved(now time.Time, cost, demand, promised float64) {
+	if r.series == nil {
+		r.series = &series{began: now, cost: cost, demand: demand}
+	}
+	r.series.promised += promised
+}
