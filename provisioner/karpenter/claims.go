@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	"sigs.k8s.io/karpenter/pkg/cloudprovider"
 	"sigs.k8s.io/karpenter/pkg/controllers/state"
 	nodeclaimutils "sigs.k8s.io/karpenter/pkg/utils/nodeclaim"
 
@@ -62,14 +63,12 @@ func (m *Machinery) synced(ctx context.Context, states state.StateNodes, claims 
 	return nil
 }
 
-// inFlight is a claim that the cloud has not answered yet. It holds exactly what it was planned for: a fallback may be a
-// larger machine, but it is never a smaller one.
-func inFlight(nc *karpv1.NodeClaim, pools pools) packing.Node {
+// inFlight is a claim that the cloud has not answered yet, as far as it is certain: whichever of the listed types the cloud
+// gives, it holds at least what the smallest of them does.
+func inFlight(nc *karpv1.NodeClaim, pools pools, daemons []*corev1.Pod) packing.Node {
+	types := pools.types[nc.Labels[karpv1.NodePoolLabelKey]]
 	node := packing.Node{
-		Name: nc.Name, Labels: map[string]string{}, Taints: nc.Spec.Taints, Allocatable: nc.Spec.Resources.Requests.DeepCopy(), Price: math.NaN(),
-	}
-	if node.Allocatable == nil {
-		node.Allocatable = corev1.ResourceList{}
+		Name: nc.Name, Labels: map[string]string{}, Taints: nc.Spec.Taints, Allocatable: certain(nc, types), Price: math.NaN(),
 	}
 	for k, v := range nc.Labels {
 		node.Labels[k] = v
@@ -79,22 +78,53 @@ func inFlight(nc *karpv1.NodeClaim, pools pools) packing.Node {
 			node.Labels[r.Key] = r.Values[0]
 		}
 	}
-	instanceType, zone, capacityType, ok := planned(nc)
-	if !ok {
-		return node
-	}
-	node.Labels[corev1.LabelInstanceTypeStable] = instanceType
-	node.Labels[corev1.LabelTopologyZone] = zone
-	node.Labels[karpv1.CapacityTypeLabelKey] = capacityType
-	if it, ok := pools.types[nc.Labels[karpv1.NodePoolLabelKey]][instanceType]; ok {
-		for k, v := range singleValues(it.Requirements) {
-			if _, set := node.Labels[k]; !set {
-				node.Labels[k] = v
+	if instanceType, zone, capacityType, ok := planned(nc); ok {
+		node.Labels[corev1.LabelInstanceTypeStable] = instanceType
+		node.Labels[corev1.LabelTopologyZone] = zone
+		node.Labels[karpv1.CapacityTypeLabelKey] = capacityType
+		if it, ok := types[instanceType]; ok {
+			for k, v := range singleValues(it.Requirements) {
+				if _, set := node.Labels[k]; !set {
+					node.Labels[k] = v
+				}
+			}
+			if p, ok := it.OfferingPrice(zone, capacityType); ok {
+				node.Price = price(p)
 			}
 		}
-		if p, ok := it.OfferingPrice(zone, capacityType); ok {
-			node.Price = price(p)
+	}
+	node.Daemons = missingDaemons(daemons, node.Labels, node.Taints, nil)
+	return node
+}
+
+// certain is what every instance type that a claim lists can hold, and at least what the claim was made for.
+func certain(nc *karpv1.NodeClaim, types map[string]*cloudprovider.InstanceType) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	for _, r := range nc.Spec.Requirements {
+		if r.Key != corev1.LabelInstanceTypeStable || r.Operator != corev1.NodeSelectorOpIn {
+			continue
+		}
+		for i, name := range r.Values {
+			it, ok := types[name]
+			if !ok {
+				return nc.Spec.Resources.Requests.DeepCopy()
+			}
+			if i == 0 {
+				out = it.Allocatable().DeepCopy()
+				continue
+			}
+			allocatable := it.Allocatable()
+			for resource, q := range out {
+				if other := allocatable[resource]; other.Cmp(q) < 0 {
+					out[resource] = other.DeepCopy()
+				}
+			}
 		}
 	}
-	return node
+	for resource, q := range nc.Spec.Resources.Requests {
+		if has := out[resource]; has.Cmp(q) < 0 {
+			out[resource] = q.DeepCopy()
+		}
+	}
+	return out
 }

@@ -113,7 +113,7 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 		s.Problem.Nodes = append(s.Problem.Nodes, node)
 	}
 	for _, nc := range unlaunched {
-		s.Problem.Nodes = append(s.Problem.Nodes, inFlight(nc, s.pools))
+		s.Problem.Nodes = append(s.Problem.Nodes, inFlight(nc, s.pools, daemons))
 	}
 	sort.Slice(s.Problem.Nodes, func(i, j int) bool { return s.Problem.Nodes[i].Name < s.Problem.Nodes[j].Name })
 	if s.Problem.Namespaces, err = m.namespaces(ctx); err != nil {

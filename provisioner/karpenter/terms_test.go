@@ -82,9 +82,9 @@ func m6iLarge() *cloudprovider.InstanceType {
 	}
 }
 
-func TestAClaimInFlightIsANodeOfTheSizeItWasPlannedFor(t *testing.T) {
+func TestAClaimInFlightIsANodeOfTheOfferingItWasPlannedFor(t *testing.T) {
 	types := pools{types: map[string]map[string]*cloudprovider.InstanceType{"default": {"m6i.large": m6iLarge()}}}
-	got := inFlight(claim("default-1"), types)
+	got := inFlight(claim("default-1"), types, nil)
 	want := packing.Node{
 		Name:        "default-1",
 		Allocatable: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1500m")},
@@ -99,8 +99,37 @@ func TestAClaimInFlightIsANodeOfTheSizeItWasPlannedFor(t *testing.T) {
 	}
 }
 
+func TestAClaimInFlightHoldsWhatTheSmallestOfItsTypesDoes(t *testing.T) {
+	xlarge := m6iLarge()
+	xlarge.Name = "m6i.xlarge"
+	xlarge.Capacity = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("4Gi")}
+	types := map[string]*cloudprovider.InstanceType{"m6i.large": m6iLarge(), "m6i.xlarge": xlarge}
+	listing := func(names ...string) func(*karpv1.NodeClaim) {
+		return func(nc *karpv1.NodeClaim) {
+			nc.Spec.Requirements = append(nc.Spec.Requirements, karpv1.NodeSelectorRequirementWithMinValues{
+				Key: corev1.LabelInstanceTypeStable, Operator: corev1.NodeSelectorOpIn, Values: names,
+			})
+		}
+	}
+	for name, tc := range map[string]struct {
+		listed      []string
+		cpu, memory string
+	}{
+		"one type holds what it holds":                         {[]string{"m6i.large"}, "2", "8Gi"},
+		"of several the least of each resource is certain":     {[]string{"m6i.large", "m6i.xlarge"}, "2", "4Gi"},
+		"where a type is not known only what was asked for is": {[]string{"m6i.large", "m9x.large"}, "1500m", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := certain(claim("a", listing(tc.listed...)), types)
+			if got.Cpu().Cmp(resource.MustParse(tc.cpu)) != 0 || got.Memory().Cmp(resource.MustParse(tc.memory)) != 0 {
+				t.Errorf("%s CPUs and %s, want %s and %s", got.Cpu(), got.Memory(), tc.cpu, tc.memory)
+			}
+		})
+	}
+}
+
 func TestAClaimOfAnotherProvisionerIsANodeOfUnknownPrice(t *testing.T) {
-	got := inFlight(claim("theirs", func(nc *karpv1.NodeClaim) { nc.Annotations = nil }), pools{})
+	got := inFlight(claim("theirs", func(nc *karpv1.NodeClaim) { nc.Annotations = nil }), pools{}, nil)
 	if !math.IsNaN(got.Price) || got.Labels[corev1.LabelTopologyZone] != "" {
 		t.Errorf("price %v, zone %q", got.Price, got.Labels[corev1.LabelTopologyZone])
 	}
