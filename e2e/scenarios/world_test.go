@@ -28,7 +28,7 @@ import (
 
 const (
 	// patience bounds each wait of a scenario; it is far above what any takes, because the machine may be busy.
-	patience = 90 * time.Second
+	patience = 3 * time.Minute
 	// look is between two looks at the world.
 	look = 100 * time.Millisecond
 )
