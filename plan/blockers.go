@@ -38,24 +38,24 @@ type obstacle struct {
 func obstacles() []obstacle {
 	return []obstacle{
 		{
-			BlockerDoNotDisrupt, "annotated " + annotationDoNotDisrupt + " or not " + annotationSafeToEvict,
+			BlockerDoNotDisrupt, "ask not to be moved: " + annotationDoNotDisrupt + ", or " + annotationSafeToEvict + ": \"false\"",
 			"drop the annotation where a restart is harmless, or wait until the pods finish", true,
 			func(_ *cluster, p *pod) bool {
 				return p.Annotations[annotationDoNotDisrupt] == "true" || p.Annotations[annotationSafeToEvict] == "false"
 			},
 		},
 		{
-			BlockerBudgetExhausted, "covered by a PodDisruptionBudget that allows no disruption now",
+			BlockerBudgetExhausted, "have a PodDisruptionBudget that allows no disruption now",
 			"run more replicas, or set maxUnavailable to 1 or more", true,
 			(*cluster).budgetExhausted,
 		},
 		{
-			BlockerNoController, "without a controller: nothing makes them anew elsewhere",
+			BlockerNoController, "have no controller: nothing makes them anew elsewhere",
 			"run them from a Deployment, StatefulSet or Job", true,
 			func(_ *cluster, p *pod) bool { return controllerKind(p.Pod) == "" },
 		},
 		{
-			BlockerLocalStorage, "with data in emptyDir or hostPath, lost when they move; Cluster Autoscaler does not move them",
+			BlockerLocalStorage, "have data in emptyDir or hostPath, lost when they move; Cluster Autoscaler does not move them",
 			"annotate " + annotationSafeToEvict + ": \"true\" where the data can go", false,
 			func(_ *cluster, p *pod) bool {
 				return p.Annotations[annotationSafeToEvict] != "true" && slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
@@ -64,7 +64,7 @@ func obstacles() []obstacle {
 			},
 		},
 		{
-			BlockerStrictAntiAffinity, "that refuse a node with their own kind: each of a workload's needs a node of its own",
+			BlockerStrictAntiAffinity, "refuse a node with their own kind: each of a workload's needs a node of its own",
 			"prefer instead of require, or spread over zones", false,
 			func(_ *cluster, p *pod) bool { return refusesItself(p.Pod) },
 		},

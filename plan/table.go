@@ -167,7 +167,7 @@ func (p printer) blockers(list []Blocker) {
 	}
 	p.heading("WHAT STANDS IN THE WAY")
 	for _, b := range list {
-		p.printf("%d pods on %d nodes (%s $/hour) are %s\n   example: %s\n   remedy:  %s\n", b.Pods, b.Nodes, money(b.PricePerHour), b.Description, b.Example, b.Remedy)
+		p.printf("%d pods on %d nodes (%s $/hour) %s\n   example: %s\n   remedy:  %s\n", b.Pods, b.Nodes, money(b.PricePerHour), b.Description, b.Example, b.Remedy)
 	}
 }
 

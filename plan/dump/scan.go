@@ -33,8 +33,28 @@ type scanner struct {
 	err  error // of the reader; io.EOF at the end
 	read int64 // bytes taken from r
 
-	// depth of the brackets of the value being scanned, as the bytes that close them.
+	// open are the brackets of the value being scanned, as the bytes that close them.
 	open []byte
+}
+
+// unread says whether the value of a key is an object or list that nothing looks at; together they are most of a dump. Labels
+// and the like may bear the same names, and have strings for values.
+func unread(key []byte) bool {
+	switch string(key) {
+	case "managedFields", "env", "envFrom", "volumeMounts", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle",
+		"securityContext", "args", "command", "images", "projected", "state", "lastState", "imagePullSecrets", "hostIPs", "podIPs":
+		return true
+	}
+	return false
+}
+
+// keyBefore is the key whose value comes next, nil where no key does.
+func keyBefore(dst []byte) []byte {
+	key, ok := bytes.CutSuffix(dst, []byte(`":`))
+	if !ok {
+		return nil
+	}
+	return key[bytes.LastIndexByte(key, '"')+1:]
 }
 
 func newScanner(r io.Reader) *scanner { return &scanner{r: r, buf: make([]byte, bufferSize)} }
@@ -106,7 +126,7 @@ func (s *scanner) indent() int {
 	return -1
 }
 
-// value appends the next value to dst without the white space between its tokens. itemIndent is the indentation at which
+// value appends the next value to dst without the white space between its tokens, and with null for what is unread. itemIndent is the indentation at which
 // an item of the list that it is in begins, and 0 where there is no telling: a line that begins so within the value means that
 // the value lacks its end. On an error dst holds what was read of it.
 func (s *scanner) value(dst []byte, itemIndent int) ([]byte, error) {
@@ -116,6 +136,7 @@ func (s *scanner) value(dst []byte, itemIndent int) ([]byte, error) {
 	s.open = s.open[:0]
 	start := len(dst)
 	width := -1 // spaces since the line began, -1 after anything else
+	muted := 0  // depth of the unread value that is being skipped
 	for s.fill() {
 		if len(dst)-start > maxItem {
 			return dst, fmt.Errorf("it is larger than %d MiB, which no object of Kubernetes is", maxItem>>20)
@@ -141,8 +162,12 @@ func (s *scanner) value(dst []byte, itemIndent int) ([]byte, error) {
 			case '"':
 				s.pos += i
 				var err error
+				length := len(dst)
 				if dst, err = s.text(dst); err != nil {
 					return dst, err
+				}
+				if muted > 0 {
+					dst = dst[:length]
 				}
 				if len(s.open) == 0 {
 					return dst, nil
@@ -160,6 +185,10 @@ func (s *scanner) value(dst []byte, itemIndent int) ([]byte, error) {
 					return dst, fmt.Errorf("it nests more than %d deep", maxDepth)
 				}
 				s.open = append(s.open, c+2) // '}' and ']' follow their opening brackets but one
+				if muted == 0 && len(s.open) > 1 && unread(keyBefore(dst)) {
+					muted = len(s.open)
+					dst = append(dst, "null"...)
+				}
 			case '}', ']', ',':
 				if len(s.open) == 0 { // a bare number or word ends here
 					s.pos += i
@@ -177,9 +206,15 @@ func (s *scanner) value(dst []byte, itemIndent int) ([]byte, error) {
 					s.pos += i + 1
 					return append(dst, c), nil
 				}
+				if len(s.open) == muted-1 {
+					muted, width = 0, -1
+					continue
+				}
 			}
 			width = -1
-			dst = append(dst, c)
+			if muted == 0 {
+				dst = append(dst, c)
+			}
 		}
 		s.pos = s.end
 	}
