@@ -172,7 +172,10 @@ func finish(h header, data []byte, v any, build func() (*meta, any, error)) (dec
 // readable says what is wrong with an item in terms of the item, not of Go's types.
 func readable(err error) error {
 	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) && wrongType.Field != "" {
+	if errors.As(err, &wrongType) {
+		if wrongType.Field == "" {
+			return fmt.Errorf("it is a %s, not an object", wrongType.Value)
+		}
 		return fmt.Errorf("%s holds a %s, which does not belong there", wrongType.Field, wrongType.Value)
 	}
 	var syntax *json.SyntaxError

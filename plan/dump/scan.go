@@ -9,7 +9,7 @@ import (
 
 const (
 	// bufferSize of the input; large enough that most items lie within it.
-	bufferSize = 1 << 20
+	bufferSize = 256 << 10
 	// maxItem is the largest item that is believed, in bytes without white space. An API server stores no object above
 	// 3 MiB; what goes on longer has lost its end.
 	maxItem = 16 << 20
