@@ -40,7 +40,11 @@ func (r *Report) price(ctx context.Context, before *cluster, objects, change *du
 		PricePerHour: round(asIs.plan.Cost), PricePerMonth: round(asIs.plan.Cost * HoursPerMonth), Nodes: len(asIs.plan.Nodes),
 		UnknownPrices: asIs.plan.Stats.UnknownPrices, Buy: asIs.purchases(), Unplaced: asIs.unplaced(),
 	}
-	after.notes, after.input = append(before.notes, after.notes...), before.input
+	notes := after.notes
+	after.notes, after.input = before.notes, before.input
+	for _, note := range notes {
+		after.notef("%s", note)
+	}
 	return with, nil
 }
 

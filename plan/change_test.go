@@ -37,7 +37,7 @@ func TestAChangeIsPricedBeforeItIsMade(t *testing.T) {
 		// asIs and packed say whether it costs more, the same or less.
 		asIs, packed int
 	}{
-		"that fits free capacity":    {"new", 2, "1", []plan.ChangedWorkload{{Kind: "Deployment", Namespace: "web", Name: "new", After: 2}}, 2, 0, 1},
+		"that fits free capacity":    {"new", 2, "900m", []plan.ChangedWorkload{{Kind: "Deployment", Namespace: "web", Name: "new", After: 2}}, 2, 0, 0},
 		"that needs nodes":           {"new", 20, "1", []plan.ChangedWorkload{{Kind: "Deployment", Namespace: "web", Name: "new", After: 20}}, 20, 1, 1},
 		"that changes a workload":    {"x", 1, "100m", []plan.ChangedWorkload{{Kind: "Deployment", Namespace: "web", Name: "x", Before: 2, After: 1}}, -1, 0, -1},
 		"that changes nothing":       {"x", 2, "3", []plan.ChangedWorkload{{Kind: "Deployment", Namespace: "web", Name: "x", Before: 2, After: 2}}, 0, 0, 0},

@@ -33,12 +33,14 @@ type market struct {
 	region *catalog.Region
 	zones  []string
 	archs  []string
+	offer  *zoneOffer
 	types  []packing.InstanceType
 	byName map[string]int
 }
 
-func newMarket(region *catalog.Region, o *Options, zones, archs []string) (*market, error) {
-	m := &market{region: region, zones: zones, archs: archs, byName: map[string]int{}}
+func newMarket(region *catalog.Region, o *Options, nodes []*corev1.Node, archs []string) (*market, error) {
+	zones := o.Zones
+	m := &market{region: region, zones: zones, archs: archs, offer: newZoneOffer(region, nodes), byName: map[string]int{}}
 	for i := range region.Types {
 		t := &region.Types[i]
 		if !familyAllowed(t, o.Families) || !slices.Contains(archs, t.Arch) {
@@ -100,7 +102,7 @@ func (m *market) instanceType(t *catalog.Type, o *Options) packing.InstanceType 
 		Name: t.Name, Capacity: resources.Capacity, Allocatable: resources.Allocatable(), Labels: typeLabels(m.region.Name, t),
 	}
 	for _, zone := range m.zones {
-		if !slices.Contains(t.Zones, zone) {
+		if !m.offer.has(t, zone) {
 			continue
 		}
 		if o.Spot != SpotOnly {

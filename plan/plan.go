@@ -70,7 +70,7 @@ func Make(ctx context.Context, objects, change *dump.Objects, o Options) (*Repor
 	if o.Zones, err = zonesToBuyIn(region, o.Zones, objects.Nodes); err != nil {
 		return nil, err
 	}
-	m, err := newMarket(region, &o, o.Zones, o.archs(objects))
+	m, err := newMarket(region, &o, objects.Nodes, o.archs(objects))
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +95,9 @@ func Make(ctx context.Context, objects, change *dump.Objects, o Options) (*Repor
 	}
 	p.into(r)
 	r.Keep, r.UnknownPrices = c.kept(), c.unknownPrices()
+	if m.offer.untold {
+		c.notef("the zones' names are this account's own, and not the catalog's: every type is taken to be offered in every zone; nodes with the label %s tell them apart", labelZoneID)
+	}
 	c.noteAssumptions(&o, sizes, p)
 	r.Notes, r.Input = c.notes, c.input
 	return r, nil

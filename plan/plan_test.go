@@ -162,7 +162,6 @@ func TestNodesThatAPlanDoesNotReplaceStay(t *testing.T) {
 }
 
 func TestPodsKeepToWhatHoldsForThem(t *testing.T) {
-	type place struct{ zone, capacityType, arch, group string }
 	volume := `,"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"data"}}]`
 	for name, tc := range map[string]struct {
 		meta, spec string
@@ -264,8 +263,8 @@ func TestRightsizedPacksWhatIsRecommended(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode, confidence string
 		rightsized       bool
-		want             float64 // cpu percent of a c6a.large or, where nothing changes, what does not fit one
-		note             string
+
+		note string
 	}{
 		"in Preview too":             {mode: "Preview", confidence: "Full", rightsized: true, note: "1 pods are packed at the size"},
 		"not at low confidence":      {mode: "Auto", confidence: "Low", rightsized: true, note: "0 pods are packed at the size"},

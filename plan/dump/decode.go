@@ -2,6 +2,7 @@ package dump
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func decodeBatch(b batch) result {
 			p := identify(item.data)
 			p.Document, p.Item, p.Message = item.document, item.item, err.Error()
 			if p.Kind == "" {
-				p.Kind = item.listKind
+				p.Kind = item.list.Kind
 			}
 			r.problems = append(r.problems, p)
 		} else {
@@ -69,7 +70,8 @@ func decodeItem(item *raw) (decoded, error) {
 		}
 	}
 	if h.Kind == "" {
-		h.Kind = item.listKind
+		h.Kind = item.list.Kind
+		h.APIVersion = cmp.Or(h.APIVersion, item.list.APIVersion)
 	}
 	if h.Kind == "" {
 		return decoded{}, errors.New("it has no kind")

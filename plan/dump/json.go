@@ -10,7 +10,7 @@ import (
 // raw is an item that was cut out of the input and waits to be decoded.
 type raw struct {
 	document, item int
-	listKind       string // the kind of the items, where the list states it
+	list           header // of the items, where the list states it for them
 	data           []byte
 	isYAML         bool
 }
@@ -31,7 +31,7 @@ func (d *reading) jsonDocuments(ctx context.Context) {
 		case '[':
 			d.document++
 			d.s.pos++
-			if _, ok := d.jsonItems(ctx, ""); !ok {
+			if _, ok := d.jsonItems(ctx, header{}); !ok {
 				return
 			}
 		case '-': // "---" between documents
@@ -48,12 +48,12 @@ func (d *reading) jsonDocuments(ctx context.Context) {
 func (d *reading) jsonObject(ctx context.Context) bool {
 	d.s.pos++ // {
 	whole := []byte{'{'}
-	listKind, isList := "", false
+	list, isList := header{}, false
 	lost := func(err error) bool {
 		p := identify(whole)
 		p.Message = fmt.Sprintf("%v; what follows is not read", err)
 		if isList {
-			p = Problem{Kind: listKind, Message: fmt.Sprintf("after the items of the list, %v; what follows is not read", err)}
+			p = Problem{Kind: list.Kind, Message: fmt.Sprintf("after the items of the list, %v; what follows is not read", err)}
 		}
 		d.truncated = d.truncated || errors.Is(err, errTruncated)
 		d.problem(p)
@@ -94,7 +94,7 @@ func (d *reading) jsonObject(ctx context.Context) bool {
 			d.s.pos++
 			isList = true
 			whole = append(whole, '[', ']')
-			if _, ok := d.jsonItems(ctx, listKind); !ok {
+			if _, ok := d.jsonItems(ctx, list); !ok {
 				return false
 			}
 			continue
@@ -103,8 +103,11 @@ func (d *reading) jsonObject(ctx context.Context) bool {
 		if whole, err = d.s.value(whole, 0); err != nil {
 			return lost(err)
 		}
-		if field == `"kind"` {
-			listKind = itemKind(strings.Trim(string(whole[start:]), `"`))
+		switch text := strings.Trim(string(whole[start:]), `"`); field {
+		case `"kind"`:
+			list.Kind = itemKind(text)
+		case `"apiVersion"`:
+			list.APIVersion = text
 		}
 	}
 }
@@ -123,7 +126,7 @@ func itemKind(kind string) string {
 
 // jsonItems reads the items of a list, whose opening bracket is behind. It returns how many there were, and false where
 // nothing after them can be read.
-func (d *reading) jsonItems(ctx context.Context, listKind string) (int, bool) {
+func (d *reading) jsonItems(ctx context.Context, list header) (int, bool) {
 	itemIndent := 0
 	for n := 0; ; {
 		if ctx.Err() != nil {
@@ -159,7 +162,7 @@ func (d *reading) jsonItems(ctx context.Context, listKind string) (int, bool) {
 			data, err = d.s.value(d.buffer(), itemIndent)
 		}
 		if err == nil {
-			d.emit(raw{document: d.document, item: n, listKind: listKind, data: data})
+			d.emit(raw{document: d.document, item: n, list: list, data: data})
 			if c, ok = d.s.peek(); !ok || c == ',' || c == ']' {
 				continue
 			}
