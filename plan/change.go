@@ -18,6 +18,9 @@ func (r *Report) price(ctx context.Context, before *cluster, objects, change *du
 	if len(change.Workloads) == 0 {
 		return nil, errors.New("the change holds no workload: want Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs or CronJobs")
 	}
+	if len(change.Ignored) > 0 {
+		before.notef("of the change these have no pods that are known, and no price: %s", change.Kinds())
+	}
 	r.Change = &Change{}
 	changed, added := r.Change.apply(objects, change)
 	after := newCluster(changed, o, s)

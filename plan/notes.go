@@ -29,6 +29,16 @@ func (c *cluster) noteAssumptions(o *Options, sizes *sizes, p *packed) {
 	case o.Spot != SpotOff:
 		c.notef("spot prices are averages of the past; pods and namespaces refuse spot with the annotation supercargo.dev/spot: never")
 	}
+	bare := 0
+	for _, known := range p.movers {
+		bare += btoi(known.wanted.Cpu().IsZero() || known.wanted.Memory().IsZero())
+	}
+	if bare > 0 {
+		c.notef("%d pods request no cpu or no memory, and count as if they needed none", bare)
+	}
+	if n := len(p.plan.Unplaced); n > 0 {
+		c.notef("%d pods have no place in the plan, and its price leaves them out", n)
+	}
 	if c.volumes.guessed > 0 {
 		c.notef("the volumes of %d pods are not in the input; these pods stay in their zones", c.volumes.guessed)
 	}

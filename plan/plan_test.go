@@ -325,6 +325,9 @@ func TestFinishedAndGatedPodsAreNotPlannedFor(t *testing.T) {
 	if d := cmp.Diff(want, r.Input, cmpopts.IgnoreFields(plan.Input{}, "Ignored")); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
+	if want := "1 pods are on nodes that the input does not hold"; !strings.Contains(strings.Join(r.Notes, "\n"), want) {
+		t.Errorf("notes %q lack %q", r.Notes, want)
+	}
 	if r.Planned.Pods != 3 || r.Current.Pods != 1 {
 		t.Errorf("planned %d pods, current %d", r.Planned.Pods, r.Current.Pods)
 	}

@@ -41,7 +41,8 @@ func (b *priceBook) price(node *corev1.Node) (usd float64, unknown string) {
 		}
 		return math.NaN(), fmt.Sprintf("annotation %s is no price: %q", v1alpha1.PriceAnnotation, text)
 	}
-	if provider, _, ok := strings.Cut(node.Spec.ProviderID, ":"); ok && provider != "aws" {
+	// The simulated cloud sells the catalog's machines under AWS's names.
+	if provider, _, ok := strings.Cut(node.Spec.ProviderID, ":"); ok && provider != CloudAWS && provider != "sim" {
 		return math.NaN(), fmt.Sprintf("the catalog has no prices of provider %q; annotate the node with %s", provider, v1alpha1.PriceAnnotation)
 	}
 	name := instanceTypeOf(node)

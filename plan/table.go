@@ -36,7 +36,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	if n := len(r.Input.Problems); n > 0 {
 		p.heading("INCOMPLETE INPUT")
-		p.printf("%d problems with the input, listed on the standard error; the plan is made of the rest\n", n)
+		p.printf("%d problems with the input, listed on the standard error; the plan is made of the rest. Pods that are missing make nodes look\nemptier than they are, and the savings larger\n", n)
 	}
 	return out.Flush()
 }

@@ -33,7 +33,7 @@ func (v *volumes) terms(p *pod) (terms []corev1.NodeSelectorTerm, tied bool) {
 	guess := false
 	for i := range p.Spec.Volumes {
 		source := p.Spec.Volumes[i].VolumeSource
-		name := ""
+		var name string
 		switch {
 		case source.PersistentVolumeClaim != nil:
 			name = source.PersistentVolumeClaim.ClaimName

@@ -135,6 +135,7 @@ func TestExitCodesMeanSomething(t *testing.T) {
 		"2 for an unknown output":            {text, []string{"plan", "-", "-o", "xml"}, 2, "want table, json or yaml"},
 		"2 for a bad selector":               {text, []string{"plan", "-", "--keep", "a b"}, 2, "--keep"},
 		"2 for reading standard input twice": {text, []string{"plan", "-", "-f", "-"}, 2, "once only"},
+		"2 for a mode taken for a file":      {text, []string{"plan", "-", "--spot", "only"}, 2, "write --spot=only"},
 		"3 for an item that is broken":       {broken, []string{"plan", "-"}, 3, "standard input, item 4 (Pod kube-system/cni-00000): quantities must match"},
 		"3 for a truncated dump":             {text[:len(text)/2], []string{"plan", "-"}, 3, "it is truncated after item"},
 	} {

@@ -32,7 +32,7 @@ type planOptions struct {
 }
 
 func planCommand() *cobra.Command {
-	o := planOptions{}
+	o := &planOptions{}
 	cmd := &cobra.Command{
 		Use:   "plan [FILE | -]...",
 		Short: "What a cluster costs, what it would cost packed anew, and on which nodes",
@@ -60,7 +60,7 @@ another system than Linux, with local volumes or with pods that ask for them by 
   # at the recommended sizes, on arm64 too, in a script
   kubectl get nodes,pods,daemonsets,workloadscalers -A -o json | supercargo plan - --rightsized --arch amd64,arm64 -o json`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+		RunE: o.run,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
@@ -70,7 +70,7 @@ another system than Linux, with local volumes or with pods that ask for them by 
 	f.StringSliceVar(&o.Zones, "zones", nil, "zones to buy in (default: those that the nodes are in)")
 	f.StringSliceVar(&o.Families, "families", plan.DefaultFamilies(), "categories (m), families (m7g) or types (m7g.large) to buy; a category stands for generation 3 and later without flex, bare metal and accelerators")
 	f.StringSliceVar(&o.Architectures, "arch", nil, "architectures that every image exists for (default: each pod keeps the one it runs on)")
-	f.StringVar(&o.spot, "spot", string(plan.SpotOff), "spot capacity: off, on or only; --spot alone means on")
+	f.StringVar(&o.spot, "spot", string(plan.SpotOff), "spot capacity: --spot=off, on or only; --spot alone means on")
 	f.Lookup("spot").NoOptDefVal = string(plan.SpotOn)
 	f.BoolVar(&o.Rightsized, "rightsized", false, "pack pods at the sizes that the WorkloadScalers of the input recommend, whatever their mode")
 	f.StringVar(&o.keep, "keep", "", "label selector of nodes that stay as they are")
@@ -140,6 +140,11 @@ func (o *planOptions) complete(args []string) error {
 	}
 	switch o.Spot = plan.SpotMode(o.spot); o.Spot {
 	case plan.SpotOff, plan.SpotOn, plan.SpotOnly:
+		for _, name := range args {
+			if mode := plan.SpotMode(name); mode == plan.SpotOff || mode == plan.SpotOn || mode == plan.SpotOnly {
+				return fmt.Errorf("%q is taken for a file: write --spot=%s", name, name)
+			}
+		}
 	default:
 		return fmt.Errorf("--spot is %q, want off, on or only", o.spot)
 	}

@@ -31,7 +31,7 @@ func (d *reading) jsonDocuments(ctx context.Context) {
 		case '[':
 			d.document++
 			d.s.pos++
-			if _, ok := d.jsonItems(ctx, header{}); !ok {
+			if !d.jsonItems(ctx, header{}) {
 				return
 			}
 		case '-': // "---" between documents
@@ -94,7 +94,7 @@ func (d *reading) jsonObject(ctx context.Context) bool {
 			d.s.pos++
 			isList = true
 			whole = append(whole, '[', ']')
-			if _, ok := d.jsonItems(ctx, list); !ok {
+			if !d.jsonItems(ctx, list) {
 				return false
 			}
 			continue
@@ -124,13 +124,12 @@ func itemKind(kind string) string {
 	return items
 }
 
-// jsonItems reads the items of a list, whose opening bracket is behind. It returns how many there were, and false where
-// nothing after them can be read.
-func (d *reading) jsonItems(ctx context.Context, list header) (int, bool) {
+// jsonItems reads the items of a list, whose opening bracket is behind. It returns false where nothing after them can be read.
+func (d *reading) jsonItems(ctx context.Context, list header) bool {
 	itemIndent := 0
 	for n := 0; ; {
 		if ctx.Err() != nil {
-			return n, false
+			return false
 		}
 		width := d.s.indent()
 		c, ok := d.s.peek()
@@ -138,17 +137,17 @@ func (d *reading) jsonItems(ctx context.Context, list header) (int, bool) {
 		case !ok:
 			d.truncated = true
 			d.problem(Problem{Message: fmt.Sprintf("the input ends after item %d of a list that goes on: it is truncated", n)})
-			return n, false
+			return false
 		case c == ']':
 			d.s.pos++
-			return n, true
+			return true
 		case c == ',' && n > 0:
 			d.s.pos++
 			continue
 		}
 		if c != '{' && n > 0 { // the item before it ended too early
 			if !d.brokenItem(n, nil, itemIndent, fmt.Errorf("%q after it, where the next item should begin", c)) {
-				return n, false
+				return false
 			}
 			continue
 		}
@@ -170,7 +169,7 @@ func (d *reading) jsonItems(ctx context.Context, list header) (int, bool) {
 			data = nil
 		}
 		if !d.brokenItem(n, data, itemIndent, err) {
-			return n, false
+			return false
 		}
 	}
 }
