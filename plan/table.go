@@ -13,7 +13,7 @@ import (
 func (r *Report) WriteTable(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	p := printer{w: out}
-	p.pricing(&r.Pricing)
+	p.pricing(&r.Pricing, r.Current.SpotNodes)
 	p.summary(r)
 	if r.Change != nil {
 		p.change(r.Change)
@@ -48,13 +48,13 @@ func (p printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, fo
 
 func (p printer) heading(text string) { p.printf("\n%s\n", text) }
 
-func (p printer) pricing(x *Pricing) {
+func (p printer) pricing(x *Pricing, spotNodes int) {
 	spot := map[SpotMode]string{SpotOff: "on-demand only", SpotOn: "on-demand and spot", SpotOnly: "spot only"}[x.Spot]
-	p.printf("Prices of %s %s, %s", x.Cloud, x.Region, spot)
-	if x.OnDemandAt != "" {
-		p.printf(", of %s", x.OnDemandAt)
+	p.printf("Prices of %s %s: on-demand of %s", x.Cloud, x.Region, cmp.Or(x.OnDemandAt, "an unknown day"))
+	if x.Spot != SpotOff || spotNodes > 0 {
+		p.printf(", spot averages of %s", cmp.Or(x.SpotAt, "an unknown day"))
 	}
-	p.printf("\n%d instance types: families %s; %s; zones %s\n", x.InstanceTypes, strings.Join(x.Families, ","),
+	p.printf("\nBuying %s; %d instance types: families %s; %s; zones %s\n", spot, x.InstanceTypes, strings.Join(x.Families, ","),
 		strings.Join(x.Architectures, ","), strings.Join(x.Zones, ","))
 	if x.Rightsized {
 		p.printf("Pods at the size that their WorkloadScalers recommend\n")
@@ -69,7 +69,11 @@ func (p printer) summary(r *Report) {
 			atLeast(s.UnknownPrices > 0, cents(s.PricePerMonth)), percent(s.CPUPercent), percent(s.MemoryPercent))
 	}
 	line("current", &r.Current)
-	line("planned", &r.Planned)
+	planned := "planned"
+	if r.Change != nil {
+		planned = "planned, with the change"
+	}
+	line(planned, &r.Planned)
 	t.row("bound", "", "", "", money(r.Bound.PricePerHour), cents(r.Bound.PricePerMonth), "", "")
 	saved := r.Savings
 	unknown := func(text string) string {
