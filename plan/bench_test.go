@@ -27,7 +27,7 @@ func BenchmarkPlan(b *testing.B) {
 			b.Fatal(err)
 		}
 		read += time.Since(start)
-		r, err := plan.Make(context.Background(), &objects, nil, plan.Options{TimeBudget: 2 * time.Second})
+		r, err := plan.Make(context.Background(), &objects, nil, plan.Options{TimeBudget: 30 * time.Second})
 		if err != nil {
 			b.Fatal(err)
 		}
