@@ -34,6 +34,7 @@ type market struct {
 	zones  []string
 	archs  []string
 	offer  *zoneOffer
+	limit  podLimit
 	types  []packing.InstanceType
 	byName map[string]int
 }
@@ -41,6 +42,7 @@ type market struct {
 func newMarket(region *catalog.Region, o *Options, nodes []*corev1.Node, archs []string) (*market, error) {
 	zones := o.Zones
 	m := &market{region: region, zones: zones, archs: archs, offer: newZoneOffer(region, nodes), byName: map[string]int{}}
+	m.limit = newPodLimit(o.MaxPods, region, nodes)
 	for i := range region.Types {
 		t := &region.Types[i]
 		if !familyAllowed(t, o.Families) || !slices.Contains(archs, t.Arch) {
@@ -97,7 +99,7 @@ func generation(family string) int {
 }
 
 func (m *market) instanceType(t *catalog.Type, o *Options) packing.InstanceType {
-	resources := t.Resources(catalog.NodeOptions{MaxPods: o.MaxPods})
+	resources := t.Resources(catalog.NodeOptions{MaxPods: m.limit.of(t)})
 	it := packing.InstanceType{
 		Name: t.Name, Capacity: resources.Capacity, Allocatable: resources.Allocatable(), Labels: typeLabels(m.region.Name, t),
 	}

@@ -45,7 +45,7 @@ type Options struct {
 	Keep labels.Selector
 	// KeepBlocked keeps the nodes with pods that must not be moved.
 	KeepBlocked bool
-	// MaxPods of a new node; 0 means what its network interfaces allow.
+	// MaxPods of a new node; 0 means as the present nodes have it, else what its network interfaces allow.
 	MaxPods int
 	// Seed decides between plans of equal worth.
 	Seed uint64
@@ -97,6 +97,13 @@ func Make(ctx context.Context, objects, change *dump.Objects, o Options) (*Repor
 	r.Keep, r.UnknownPrices = c.kept(), c.unknownPrices()
 	if m.offer.untold {
 		c.notef("the zones' names are this account's own, and not the catalog's: every type is taken to be offered in every zone; nodes with the label %s tell them apart", labelZoneID)
+	}
+	switch {
+	case o.MaxPods > 0:
+	case m.limit.prefix:
+		c.notef("new nodes take %d pods, and %d from %d vCPU on, as the present ones do", prefixPods, prefixPodsLarge, prefixLargeVCPUs)
+	case m.limit.same > 0:
+		c.notef("new nodes take %d pods each, as the present ones do", m.limit.same)
 	}
 	c.noteAssumptions(&o, sizes, p)
 	r.Notes, r.Input = c.notes, c.input

@@ -75,7 +75,7 @@ another system than Linux, with local volumes or with pods that ask for them by 
 	f.BoolVar(&o.Rightsized, "rightsized", false, "pack pods at the sizes that the WorkloadScalers of the input recommend, whatever their mode")
 	f.StringVar(&o.keep, "keep", "", "label selector of nodes that stay as they are")
 	f.BoolVar(&o.KeepBlocked, "keep-blocked", false, "nodes with pods that must not be moved stay as they are")
-	f.IntVar(&o.MaxPods, "max-pods", 0, "pods of a new node (default: what its network interfaces allow)")
+	f.IntVar(&o.MaxPods, "max-pods", 0, "pods of a new node (default: as the present nodes have it, else what its network interfaces allow)")
 	f.DurationVar(&o.TimeBudget, "time-budget", 10*time.Second, "longest time for each packing")
 	f.Uint64Var(&o.Seed, "seed", 0, "decides between plans of equal worth")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster to read where no dump is given")
