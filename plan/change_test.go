@@ -90,3 +90,29 @@ func TestAChangeIsPricedWithoutACluster(t *testing.T) {
 		t.Errorf("current %+v planned %+v change %+v", r.Current, r.Planned, r.Change.AsIs)
 	}
 }
+
+func TestADaemonSetOfAChangeIsOverheadOfEveryNode(t *testing.T) {
+	now := new(cluster).node("n", "m5.2xlarge", "us-east-1a", "").pod("a", "n", "3", "", "")
+	change := new(cluster).add(`{"apiVersion":"apps/v1","kind":"DaemonSet","metadata":{"name":"agent","namespace":"ops"},"spec":{"template":{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1","memory":"1Gi"}}}]}}}}`)
+	r, err := plan.Make(context.Background(), now.objects(t), change.objects(t), plan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Change.Packed.PricePerHour <= 0 || r.Planned.Pods != 1+r.Planned.Nodes || r.Change.Pods != 0 {
+		t.Errorf("change %+v, planned %+v", r.Change, r.Planned)
+	}
+}
+
+func TestPodsOfAChangeWithoutAPlaceSayWhy(t *testing.T) {
+	now := new(cluster).node("n", "m5.2xlarge", "us-east-1a", "").pod("a", "n", "3", "", "")
+	change := new(cluster).add(deployment, "huge", 2, "500")
+	r, err := plan.Make(context.Background(), now.objects(t), change.objects(t), plan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, list := range map[string][]plan.Unplaced{"as is": r.Change.AsIs.Unplaced, "packed": r.Unplaced} {
+		if len(list) != 1 || list[0].Pods != 2 || list[0].Workload != "Deployment web/huge" || list[0].Message == "" || list[0].Remedy == "" {
+			t.Errorf("%s: %+v", where, list)
+		}
+	}
+}

@@ -88,8 +88,15 @@ func (p printer) summary(r *Report) {
 	if saved.Unknown {
 		return
 	}
-	p.printf("\nSaves %s of the current price; at most %.2f%% above what any packing must cost.\n",
-		atLeast(saved.AtLeast, percent(saved.Percent)), r.Bound.GapPercent)
+	switch {
+	case r.Current.PricePerHour == 0:
+		p.printf("\nThe plan is ")
+	case saved.PerHour < 0:
+		p.printf("\nCosts %s more than now; ", percent(-saved.Percent))
+	default:
+		p.printf("\nSaves %s of the current price; ", atLeast(saved.AtLeast, percent(saved.Percent)))
+	}
+	p.printf("at most %.2f%% above what any packing must cost.\n", r.Bound.GapPercent)
 }
 
 func (p printer) change(c *Change) {
