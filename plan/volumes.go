@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"supercargo.dev/plan/dump"
+)
+
+// volumes tells where the volumes of pods can be reached.
+type volumes struct {
+	claims  map[string]*corev1.PersistentVolumeClaim // by namespace/name
+	volumes map[string]*corev1.PersistentVolume
+	// guessed counts the pods whose volumes are held to be in the zone where the pods run, for want of the objects.
+	guessed int
+}
+
+func newVolumes(objects *dump.Objects) *volumes {
+	v := &volumes{claims: map[string]*corev1.PersistentVolumeClaim{}, volumes: map[string]*corev1.PersistentVolume{}}
+	for _, c := range objects.Claims {
+		v.claims[c.Namespace+"/"+c.Name] = c
+	}
+	for _, pv := range objects.Volumes {
+		v.volumes[pv.Name] = pv
+	}
+	return v
+}
+
+// terms returns what the pod's volumes demand of a node, nil for nothing. tied is set where that is one certain node.
+func (v *volumes) terms(p *pod) (terms []corev1.NodeSelectorTerm, tied bool) {
+	guess := false
+	for i := range p.Spec.Volumes {
+		source := p.Spec.Volumes[i].VolumeSource
+		var name string
+		switch {
+		case source.PersistentVolumeClaim != nil:
+			name = source.PersistentVolumeClaim.ClaimName
+		case source.Ephemeral != nil:
+			name = p.Name + "-" + p.Spec.Volumes[i].Name
+		default:
+			continue
+		}
+		claim := v.claims[p.Namespace+"/"+name]
+		if claim == nil {
+			guess = true
+			continue
+		}
+		pv := v.volumes[claim.Spec.VolumeName]
+		switch {
+		case claim.Spec.VolumeName == "": // made where the pod goes
+		case pv == nil:
+			// A volume that several nodes write to is a file share, which is seldom bound to a zone.
+			guess = guess || !slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany)
+		default:
+			of := volumeTerms(pv)
+			for j := range of {
+				tied = tied || namesHost(&of[j])
+			}
+			terms = both(terms, of)
+		}
+	}
+	if guess && p.node != nil {
+		v.guessed++
+		if zone := zoneOf(p.node.Node); zone != "" {
+			terms = both(terms, []corev1.NodeSelectorTerm{requires(corev1.LabelTopologyZone, zone)})
+		}
+	}
+	return terms, tied
+}
+
+// volumeTerms are the node affinity of a volume, or the zone by which older provisioners labelled it.
+func volumeTerms(pv *corev1.PersistentVolume) []corev1.NodeSelectorTerm {
+	if pv.Spec.NodeAffinity != nil && pv.Spec.NodeAffinity.Required != nil {
+		terms := make([]corev1.NodeSelectorTerm, len(pv.Spec.NodeAffinity.Required.NodeSelectorTerms))
+		for i, term := range pv.Spec.NodeAffinity.Required.NodeSelectorTerms {
+			terms[i].MatchFields = term.MatchFields
+			for _, e := range term.MatchExpressions {
+				if driverZone(e.Key) {
+					e.Key = corev1.LabelTopologyZone
+				}
+				terms[i].MatchExpressions = append(terms[i].MatchExpressions, e)
+			}
+		}
+		return terms
+	}
+	for _, key := range []string{corev1.LabelTopologyZone, corev1.LabelFailureDomainBetaZone} {
+		if zones := pv.Labels[key]; zones != "" {
+			return []corev1.NodeSelectorTerm{requires(corev1.LabelTopologyZone, strings.Split(zones, "__")...)}
+		}
+	}
+	return nil
+}
+
+// driverZone recognises the keys under which storage drivers know the zone.
+func driverZone(key string) bool {
+	switch key {
+	case "topology.ebs.csi.aws.com/zone", "topology.gke.io/zone", "topology.disk.csi.azure.com/zone", corev1.LabelFailureDomainBetaZone:
+		return true
+	}
+	return false
+}
+
+// namesHost says whether a term holds for certain nodes by name only.
+func namesHost(term *corev1.NodeSelectorTerm) bool {
+	for i := range term.MatchExpressions {
+		if e := &term.MatchExpressions[i]; e.Key == corev1.LabelHostname && e.Operator == corev1.NodeSelectorOpIn {
+			return true
+		}
+	}
+	return slices.ContainsFunc(term.MatchFields, func(e corev1.NodeSelectorRequirement) bool {
+		return e.Key == "metadata.name" && e.Operator == corev1.NodeSelectorOpIn
+	})
+}
+
+func requires(key string, values ...string) corev1.NodeSelectorTerm {
+	return corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{
+		{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values},
+	}}
+}
+
+// both are the terms that hold where one of a and one of b do. Nil holds everywhere.
+func both(a, b []corev1.NodeSelectorTerm) []corev1.NodeSelectorTerm {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	out := make([]corev1.NodeSelectorTerm, 0, len(a)*len(b))
+	for i := range a {
+		for j := range b {
+			out = append(out, corev1.NodeSelectorTerm{
+				MatchExpressions: slices.Concat(a[i].MatchExpressions, b[j].MatchExpressions),
+				MatchFields:      slices.Concat(a[i].MatchFields, b[j].MatchFields),
+			})
+		}
+	}
+	return out
+}
