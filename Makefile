@@ -59,7 +59,7 @@ SANDBOX = $(call once,SANDBOX,$(call linking,e2e/sandbox))
 INTEGRATION_PACKAGES = $(sort $(filter supercargo.dev/e2e supercargo.dev/e2e/%,$(ALL_PACKAGES)) $(CONTROL_PLANE) $(SANDBOX))
 UNIT_PACKAGES = $(filter-out $(INTEGRATION_PACKAGES),$(ALL_PACKAGES))
 # Under the race detector: the pure packages and the controllers; never the control plane, which takes minutes to compile so.
-RACE_FOLDERS := api cloudprovider console cost provisioner recommender scheduler-plugins
+RACE_FOLDERS := api cloudprovider console cost plan provisioner recommender scheduler-plugins
 RACE_PACKAGES = $(filter-out $(CONTROL_PLANE),$(filter $(foreach f,$(RACE_FOLDERS),supercargo.dev/$(f) supercargo.dev/$(f)/%),$(ALL_PACKAGES)))
 
 TEST_UNIT = $(GOTEST) -json -p $(PARALLEL) $(UNIT_PACKAGES)
