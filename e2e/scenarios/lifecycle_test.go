@@ -157,15 +157,7 @@ func TestASecondReplicaTakesOverWhenTheLeaderIsKilled(t *testing.T) {
 	w.create(deployment("third", 2, "900m", "1Gi"))
 	w.eventually("the second replica provisions", w.allRun(metav1.NamespaceDefault, 7))
 	w.eventually("instances match claims", w.instancesMatchClaims)
-	used := map[string]bool{}
-	for _, p := range list(w, &corev1.PodList{}, client.InNamespace(metav1.NamespaceDefault)).Items {
-		used[p.Spec.NodeName] = true
-	}
-	for _, i := range w.instances() {
-		if !used[i.ID] {
-			t.Errorf("instance %s was bought and no pod runs on it", i.ID)
-		}
-	}
+	w.everyInstanceIsUsed()
 }
 
 // TestAChangedTemplateReplacesNodesWithinTheBudget is drift.

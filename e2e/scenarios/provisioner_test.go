@@ -189,15 +189,7 @@ func TestNothingIsBoughtTwice(t *testing.T) {
 	}
 	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 3))
 	w.eventually("instances match claims", w.instancesMatchClaims)
-	used := map[string]bool{}
-	for _, p := range list(w, &corev1.PodList{}, client.InNamespace(metav1.NamespaceDefault)).Items {
-		used[p.Spec.NodeName] = true
-	}
-	for _, i := range w.instances() {
-		if !used[i.ID] {
-			t.Errorf("instance %s was bought and no pod runs on it", i.ID)
-		}
-	}
+	w.everyInstanceIsUsed()
 }
 
 // TestThrottlingAndOutagesDelayAndNothingElse: the cloud throttles and fails, then the API server goes away for a while.

@@ -211,6 +211,20 @@ func (w *world) instancesMatchClaims(context.Context) string {
 	return ""
 }
 
+// everyInstanceIsUsed checks that a pod of the default namespace runs on every instance: none was bought for nothing.
+func (w *world) everyInstanceIsUsed() {
+	w.t.Helper()
+	used := map[string]bool{}
+	for _, p := range list(w, &corev1.PodList{}, client.InNamespace(metav1.NamespaceDefault)).Items {
+		used[p.Spec.NodeName] = true
+	}
+	for _, i := range w.instances() {
+		if !used[i.ID] {
+			w.t.Errorf("instance %s was bought and no pod runs on it", i.ID)
+		}
+	}
+}
+
 // eventOn is a condition: an event of the reason about an object of the name, whose message has all the words.
 func (w *world) eventOn(kind, name, reason string, words ...string) func(context.Context) string {
 	return func(context.Context) string {
