@@ -7,8 +7,7 @@ import (
 	"slices"
 )
 
-// hotOffers is how many of the best offers are looked at for a typical node;
-// the last nodes look at all.
+// hotOffers is how many of the best offers of the wanted size are looked at.
 const hotOffers = 20
 
 // packer turns items into bins.
@@ -30,13 +29,17 @@ type packer struct {
 	// minValues are the checks of pools with minValues, by pool.
 	minValues map[int]*minValuesCheck
 	// dead slots took not one pod when last tried.
-	dead map[int]bool
+	dead       map[int]bool
+	candidates []int // scratch
+	apart      []apartness
+	// fewest is the least number of nodes that what is left is thought to need.
+	fewest float64
 }
 
 func newPacker(c *compiled, items []*item, price *pricing) *packer {
 	p := &packer{
 		c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
-		minValues: c.minValueChecks(), dead: map[int]bool{},
+		minValues: c.minValueChecks(), dead: map[int]bool{}, fewest: 8,
 	}
 	for i, it := range items {
 		p.left[i] = it.todo
@@ -53,6 +56,8 @@ func newPacker(c *compiled, items []*item, price *pricing) *packer {
 		l.left = slices.Clone(l.left)
 		p.limits = append(p.limits, l)
 	}
+	p.apart = p.apartnesses()
+	price.need = make([]float64, len(price.kinds))
 	for _, b := range c.existing {
 		p.existing = append(p.existing, b.clone())
 	}
@@ -129,7 +134,6 @@ func (p *packer) fillExisting() {
 
 // buy opens bins for what is left, the fill that is worth most per dollar first.
 func (p *packer) buy(ctx context.Context) {
-	hot := p.price.hot[:min(hotOffers, len(p.price.hot))]
 	for ctx.Err() == nil {
 		remaining := 0.0
 		for k, n := range p.kindLeft {
@@ -138,17 +142,7 @@ func (p *packer) buy(ctx context.Context) {
 		if !p.anyLeft() {
 			return
 		}
-		candidates := hot
-		for _, o := range hot {
-			if p.price.offers[o].cost > 0.5*remaining {
-				candidates = p.price.hot
-				break
-			}
-		}
-		col, o := p.best(candidates)
-		if o < 0 && len(candidates) < len(p.price.hot) {
-			col, o = p.best(p.price.hot)
-		}
+		col, o := p.choose(remaining)
 		if o < 0 {
 			return
 		}
@@ -158,57 +152,128 @@ func (p *packer) buy(ctx context.Context) {
 	}
 }
 
-// followShare is how much of a whole use may be missing for a column of the LP to
-// be realised. Measured on the benchmark mixes: 0.4 is better than 0, and than to
-// solve the LP again for what is left after each step.
-const followShare = 0.4
+// wellFilled is the worth of a fill, as a share of its cost, that ends the search
+// for a better one.
+const wellFilled = 0.985
 
-// follow realises the nearly whole part of the LP's solution, the most used
-// columns first.
-func (p *packer) follow() {
-	lp := p.price.lp
-	if lp == nil {
-		return
-	}
-	type use struct {
-		column int
-		n      float64
-	}
-	var uses []use
-	for i, b := range lp.basis {
-		if b >= 0 && lp.columns[b].offer >= 0 && lp.x[i] > 1-followShare {
-			uses = append(uses, use{b, lp.x[i]})
+// choose finds the fill to buy next: of a node of the size that nodes should have,
+// or of a smaller one when those do not fill well.
+func (p *packer) choose(remaining float64) (lpColumn, int) {
+	col, o, ratio := p.best(p.sized(remaining), remaining)
+	if o >= 0 && ratio < wellFilled {
+		if c, smaller, r := p.best(p.smaller(p.price.offers[o].cost), remaining); r > ratio {
+			col, o = c, smaller
 		}
 	}
-	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.column, b.column)) })
-	for _, u := range uses {
-		col := lp.columns[u.column]
-		for range int(u.n + followShare) {
-			if p.short(col) {
-				break
-			}
-			if ok, _ := p.openOnce(col.offer, col); !ok {
-				break
-			}
-		}
+	if o < 0 {
+		col, o, _ = p.best(p.price.hot, remaining)
 	}
+	return col, o
 }
 
-// short tells whether less is left than a column holds.
-func (p *packer) short(col lpColumn) bool {
-	for n, i := range col.index {
-		if p.kindLeft[i] < int(col.count[n]) {
-			return true
+// sized are the best offers of about the size that nodes should have: large, for
+// large nodes fill well and waste little on daemons, but not so large that pods
+// that must be apart are left without company, nor that the last node is half empty.
+func (p *packer) sized(remaining float64) []int {
+	target := remaining / max(p.fewest, p.nodesNeeded())
+	low, high := min(target/2, p.price.dearest/4), target*4
+	p.candidates = p.candidates[:0]
+	for _, o := range p.price.hot {
+		if usd := p.price.offers[o].cost; usd >= low && usd <= high {
+			if p.candidates = append(p.candidates, o); len(p.candidates) == hotOffers {
+				break
+			}
 		}
 	}
-	return false
+	if len(p.candidates) == 0 {
+		return p.price.hot[:min(hotOffers, len(p.price.hot))]
+	}
+	return p.candidates
+}
+
+// offersPerSize is how many offers of each smaller size, by powers of two of their
+// cost, are looked at.
+const offersPerSize = 6
+
+// smaller are the best offers of each of some sizes below a cost.
+func (p *packer) smaller(below float64) []int {
+	p.candidates = p.candidates[:0]
+	var count [16]int
+	for _, o := range p.price.hot {
+		c := p.price.offers[o].cost
+		if c >= below {
+			continue
+		}
+		if step := int(math.Log2(below / c)); step < len(count) && count[step] < offersPerSize {
+			count[step]++
+			p.candidates = append(p.candidates, o)
+		}
+	}
+	return p.candidates
+}
+
+// apartness is items of which a node may hold only so many together.
+type apartness struct {
+	items []int
+	match []float64
+	most  float64
+}
+
+// apartnesses finds the groups that keep items apart.
+func (p *packer) apartnesses() []apartness {
+	at := map[int]int{}
+	var out []apartness
+	for i, it := range p.items {
+		if p.left[i] == 0 {
+			continue
+		}
+		for k := range it.u.marks {
+			m := &it.u.marks[k]
+			most := m.apart(p.c.groups)
+			if most == 0 {
+				continue
+			}
+			n, ok := at[m.group]
+			if !ok {
+				n = len(out)
+				at[m.group] = n
+				out = append(out, apartness{})
+			}
+			a := &out[n]
+			a.items, a.match = append(a.items, i), append(a.match, float64(m.match))
+			a.most = max(a.most, float64(most))
+		}
+	}
+	return out
+}
+
+// nodesNeeded is the number of nodes that the pods that must be apart need; it
+// notes the same for each kind.
+func (p *packer) nodesNeeded() float64 {
+	most := 0.0
+	clear(p.price.need)
+	for i := range p.apart {
+		a := &p.apart[i]
+		n := 0.0
+		for k, item := range a.items {
+			n += a.match[k] * float64(p.left[item])
+		}
+		n /= a.most
+		most = max(most, n)
+		for _, item := range a.items {
+			if k := p.kindOf(item); k >= 0 && p.left[item] > 0 {
+				p.price.need[k] = max(p.price.need[k], n)
+			}
+		}
+	}
+	return most
 }
 
 func (p *packer) anyLeft() bool {
 	return slices.ContainsFunc(p.kindLeft, func(n int) bool { return n > 0 })
 }
 
-func (p *packer) best(offers []int) (lpColumn, int) {
+func (p *packer) best(offers []int, remaining float64) (lpColumn, int, float64) {
 	var best lpColumn
 	at, ratio := -1, 0.0
 	for _, o := range offers {
@@ -217,7 +282,7 @@ func (p *packer) best(offers []int) (lpColumn, int) {
 		if p.dead[of.slot] || !p.limits[s.pool].allows(p.c.typeOf(s)) {
 			continue
 		}
-		col, value := p.price.fill(o, p.price.y, p.kindLeft)
+		col, value := p.price.fill(o, fillOf{p.price.y, p.kindLeft, remaining})
 		if len(col.index) == 0 {
 			col, value = p.worthless(o)
 		}
@@ -225,7 +290,7 @@ func (p *packer) best(offers []int) (lpColumn, int) {
 			best, at, ratio = col, o, value/col.cost
 		}
 	}
-	return best, at
+	return best, at, ratio
 }
 
 // worthless fills an offer with kinds that have no price: those that only ride

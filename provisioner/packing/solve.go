@@ -147,13 +147,11 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	price := newPricing(s.c, s.assign.items)
 	price.run(ctx)
-	s.stats.Columns += price.columns
 	s.lap(&s.stats.Price, clock)
 
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
 	if !p.exact(ctx) {
-		p.follow()
 		p.buy(ctx)
 	} else {
 		s.stats.Exact = true
