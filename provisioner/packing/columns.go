@@ -30,6 +30,10 @@ type pricing struct {
 	// need is the number of nodes that the pods of each kind need because they must
 	// be apart.
 	need []float64
+	// bound is below the cost of all nodes to buy, in USD per hour.
+	bound float64
+	// work counts what fills cost to find: about 50 ns each.
+	work int
 	// dearest is the highest cost of an offer.
 	dearest float64
 	rows    []int // resources that some kind asks for
@@ -87,6 +91,7 @@ func (p *pricing) byCover() {
 		}
 	}
 	cover := p.c.cover(list, true)
+	p.bound = cover.value
 	n := 0
 	for i, k := range p.kinds {
 		for range k.items {
@@ -161,18 +166,8 @@ type fillOf struct {
 	// of each kind little more than the node's share of that: a node that picked
 	// what suits it best would leave the others with what suits nobody.
 	remaining float64
+	style     style
 }
-
-// evenness is how much more than its share of a kind a node may take.
-const evenness = 1.5
-
-// Pods that must be apart on more nodes than apartEarly of those that are still to
-// be bought count for apartBoost of their worth in the choice of a fill, for what
-// of them is left in the end needs nodes of its own.
-const (
-	apartEarly = 0.5
-	apartBoost = 1.3
-)
 
 // load fills the knapsack for one offer; it returns false when nothing is worth
 // having.
@@ -191,12 +186,12 @@ func (p *pricing) load(o int, f fillOf) bool {
 			most = f.left[i]
 		}
 		if f.remaining > 0 {
-			if share := evenness * of.cost / (f.remaining * p.reach[i]); share < 1 {
+			if share := f.style.evenness * of.cost / (f.remaining * p.reach[i]); share < 1 {
 				most = int(math.Ceil(share * float64(most)))
 			}
 		}
-		if f.remaining > 0 && p.need[i] > apartEarly*f.remaining*p.reach[i]/of.cost {
-			v *= apartBoost
+		if f.remaining > 0 && p.need[i] > f.style.early*f.remaining*p.reach[i]/of.cost {
+			v *= f.style.boost
 		}
 		most = min(most, k.perNode)
 		if v <= 0 || most <= 0 {
@@ -212,6 +207,7 @@ func (p *pricing) load(o int, f fillOf) bool {
 		p.sack.column(int32(i), v, float64(min(most, max(1, k.req.times(free, most)))))
 		return true
 	})
+	p.work += 20 + p.sack.n
 	return p.sack.n > 0
 }
 

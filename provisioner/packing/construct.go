@@ -32,14 +32,19 @@ type packer struct {
 	dead       map[int]bool
 	candidates []int // scratch
 	apart      []apartness
-	// fewest is the least number of nodes that what is left is thought to need.
-	fewest float64
+	style      style
+	// recent offers were best when all were looked at last, and lastRatio was the
+	// worth of the best; they are looked at again times more.
+	recent    []int
+	seen      []rated
+	lastRatio float64
+	again     int
 }
 
 func newPacker(c *compiled, items []*item, price *pricing) *packer {
 	p := &packer{
 		c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
-		minValues: c.minValueChecks(), dead: map[int]bool{}, fewest: 8,
+		minValues: c.minValueChecks(), dead: map[int]bool{}, style: styles[0],
 	}
 	for i, it := range items {
 		p.left[i] = it.todo
@@ -156,27 +161,59 @@ func (p *packer) buy(ctx context.Context) {
 // for a better one.
 const wellFilled = 0.985
 
+// Between two searches among all offers, the few that were best last time are
+// looked at again, as long as they fill about as well.
+const (
+	recentOffers = 4
+	recentTimes  = 8
+	recentDrop   = 0.01
+)
+
 // choose finds the fill to buy next: of a node of the size that nodes should have,
 // or of a smaller one when those do not fill well.
 func (p *packer) choose(remaining float64) (lpColumn, int) {
-	col, o, ratio := p.best(p.sized(remaining), remaining)
-	if o >= 0 && ratio < wellFilled {
-		if c, smaller, r := p.best(p.smaller(p.price.offers[o].cost), remaining); r > ratio {
-			col, o = c, smaller
+	if p.again > 0 {
+		p.again--
+		if col, o, ratio := p.best(p.recent, remaining); o >= 0 && ratio >= p.lastRatio-recentDrop {
+			return col, o
 		}
 	}
-	if o < 0 {
-		col, o, _ = p.best(p.price.hot, remaining)
+	p.recent = p.recent[:0]
+	col, o, ratio := p.best(p.sized(remaining), remaining)
+	p.remember()
+	if o >= 0 && ratio < wellFilled {
+		if c, smaller, r := p.best(p.smaller(p.price.offers[o].cost), remaining); r > ratio {
+			col, o, ratio = c, smaller, r
+		}
+		p.remember()
 	}
+	if o < 0 {
+		col, o, ratio = p.best(p.price.hot, remaining)
+	}
+	p.again, p.lastRatio = recentTimes, ratio
 	return col, o
+}
+
+// remember adds the best of the offers just looked at to the recent ones.
+func (p *packer) remember() {
+	slices.SortStableFunc(p.seen, func(a, b rated) int { return cmp.Compare(b.ratio, a.ratio) })
+	for _, r := range p.seen[:min(len(p.seen), recentOffers)] {
+		p.recent = append(p.recent, r.offer)
+	}
+}
+
+// rated is an offer with the worth of its best fill per dollar.
+type rated struct {
+	offer int
+	ratio float64
 }
 
 // sized are the best offers of about the size that nodes should have: large, for
 // large nodes fill well and waste little on daemons, but not so large that pods
 // that must be apart are left without company, nor that the last node is half empty.
 func (p *packer) sized(remaining float64) []int {
-	target := remaining / max(p.fewest, p.nodesNeeded())
-	low, high := min(target/2, p.price.dearest/4), target*4
+	target := remaining / max(p.style.fewest, p.nodesNeeded())
+	low, high := min(target/2, p.price.dearest/4), target*p.style.largest
 	p.candidates = p.candidates[:0]
 	for _, o := range p.price.hot {
 		if usd := p.price.offers[o].cost; usd >= low && usd <= high {
@@ -276,15 +313,19 @@ func (p *packer) anyLeft() bool {
 func (p *packer) best(offers []int, remaining float64) (lpColumn, int, float64) {
 	var best lpColumn
 	at, ratio := -1, 0.0
+	p.seen = p.seen[:0]
 	for _, o := range offers {
 		of := &p.price.offers[o]
 		s := &p.c.t.all[of.slot]
 		if p.dead[of.slot] || !p.limits[s.pool].allows(p.c.typeOf(s)) {
 			continue
 		}
-		col, value := p.price.fill(o, fillOf{p.price.y, p.kindLeft, remaining})
+		col, value := p.price.fill(o, fillOf{p.price.y, p.kindLeft, remaining, p.style})
 		if len(col.index) == 0 {
 			col, value = p.worthless(o)
+		}
+		if len(col.index) > 0 {
+			p.seen = append(p.seen, rated{o, value / col.cost})
 		}
 		if len(col.index) > 0 && (at < 0 || value/col.cost > ratio) {
 			best, at, ratio = col, o, value/col.cost

@@ -16,15 +16,14 @@ type improver struct {
 	rounds int
 }
 
-// downsize moves each bin to the cheapest offer that holds it.
-func (m *improver) downsize() {
-	for _, b := range m.p.bins {
-		m.shrink(b)
+// shrinkAll moves each bin to the cheapest offer that holds it.
+func (p *packer) shrinkAll() {
+	for _, b := range p.bins {
+		p.shrink(b)
 	}
 }
 
-func (m *improver) shrink(b *bin) {
-	p := m.p
+func (p *packer) shrink(b *bin) {
 	used := b.used(len(p.c.d.names))
 	now := p.c.binCost(b, b.slot)
 	from := &p.c.t.all[b.slot]
@@ -127,20 +126,25 @@ func (m *improver) scatter(b *bin) bool {
 	return true
 }
 
-// recreate takes a few bins apart and packs their pods anew with shaken prices,
-// and keeps the result when it is cheaper.
-func (m *improver) recreate(ctx context.Context, rounds int) {
+// recreate takes a few bins apart and packs their pods anew in another style and
+// with shaken prices, keeps the result when it is cheaper, and goes on until work is
+// spent or the cost is close to the bound.
+func (m *improver) recreate(ctx context.Context, work int) {
 	p := m.p
 	if len(p.bins) == 0 {
 		return
 	}
-	y := p.price.y
-	defer func() { p.price.y = y }()
-	for range rounds {
+	y, st := p.price.y, p.style
+	defer func() { p.price.y, p.style = y, st }()
+	cost := p.outcome().cost
+	for p.price.work < work && cost > goodEnough*p.price.bound {
 		if ctx.Err() != nil || len(p.bins) == 0 {
 			return
 		}
 		m.rounds++
+		p.price.work += 200
+		p.again = 0
+		p.style = styles[m.rng.IntN(len(styles))]
 		chosen := m.choose()
 		before := 0.0
 		for _, b := range chosen {
@@ -169,13 +173,14 @@ func (m *improver) recreate(ctx context.Context, rounds int) {
 		p.buy(ctx)
 		p.price.y = y
 		for _, b := range p.bins[keep:] {
-			m.shrink(b)
+			p.shrink(b)
 		}
 		after := 0.0
 		for _, b := range p.bins[keep:] {
 			after += p.c.binCost(b, b.slot)
 		}
 		if after < before-1e-9 && m.settled(chosen) {
+			cost += after - before
 			continue
 		}
 		for _, b := range p.bins[keep:] {
@@ -231,7 +236,7 @@ func (m *improver) choose() []*bin {
 		return best
 	}
 	chosen := []*bin{pick(4)}
-	want := 2 + m.rng.IntN(4)
+	want := 2 + m.rng.IntN(5)
 	for range 4 * want {
 		if len(chosen) == want {
 			break

@@ -3,6 +3,7 @@ package packing
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -152,26 +153,42 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
 	if !p.exact(ctx) {
-		p.buy(ctx)
+		p.construct(ctx, s.work()/2)
 	} else {
 		s.stats.Exact = true
 	}
 	p.base = append([]int(nil), p.left...)
 	s.lap(&s.stats.Construct, clock)
 
-	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 {
+	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 && !s.stats.Exact {
 		m := &improver{p: p, rng: s.rng}
-		m.downsize()
-		if !s.stats.Exact {
-			effort := s.c.p.Options.Effort
-			m.empty(ctx, max(20, len(p.bins)/10))
-			m.recreate(ctx, int(effort*float64(min(400, 60+8*len(p.bins)))))
-			m.downsize()
-		}
+		m.empty(ctx, max(20, len(p.bins)/10))
+		m.recreate(ctx, s.work())
+		p.shrinkAll()
 		s.stats.Rounds += m.rounds
 	}
 	s.lap(&s.stats.Improve, clock)
 	s.commit(p)
+}
+
+// Work that the search may spend, in units of pricing.work. Few pods are worth more
+// of it each, for there what the last nodes waste counts for more.
+const (
+	workPerPod     = 10
+	smallWork      = 2_500_000
+	smallPerPod    = 12_000
+	largePods      = 4000
+	largeWorkShare = 0.1
+)
+
+// work is what the search may spend in all.
+func (s *solver) work() int {
+	todo := 0.0
+	for _, it := range s.assign.items {
+		todo += float64(it.todo * it.u.size)
+	}
+	w := math.Min(smallPerPod*todo, smallWork) * math.Max(1-todo/largePods, largeWorkShare)
+	return int(math.Max(s.c.p.Options.Effort, 0) * (w + workPerPod*todo))
 }
 
 // onExisting puts everything on existing nodes if it all fits there: then there
@@ -210,6 +227,9 @@ func (s *solver) commit(p *packer) {
 // fallBack offers what is left to pools of the next lower weight, and what has
 // none to other cells; false when nothing can change.
 func (s *solver) fallBack() bool {
+	if !s.todo() && len(s.assign.stuck) == 0 {
+		return false
+	}
 	changed := false
 	var again []stuck
 	for _, it := range s.assign.items {
