@@ -22,22 +22,22 @@ type style struct {
 // styles, in the order in which they are tried. Chosen by measuring on the
 // benchmark mixes.
 var styles = []style{
-	{fewest: 8, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
-	{fewest: 4, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
-	{fewest: 8, largest: 1.5, evenness: 1.2, early: 0.5, boost: 1.3},
+	{fewest: 7, largest: 4, evenness: 1.3, early: 0.5, boost: 1.6},
+	{fewest: 6, largest: 6, evenness: 1.1, early: 0.3, boost: 2},
 	{fewest: 3, largest: 8, evenness: 1.2, early: 0.3, boost: 1.3},
-	{fewest: 5, largest: 2, evenness: 2.5, early: 0.5, boost: 2},
-	{fewest: 16, largest: 4, evenness: 1.2, early: 0.3, boost: 1.3},
 	{fewest: 2, largest: 4, evenness: 1.5, early: 0.8, boost: 1.3},
-	{fewest: 3, largest: 2, evenness: 1.5, early: 0.8, boost: 1.1},
+	{fewest: 5, largest: 2, evenness: 2.5, early: 0.5, boost: 2},
+	{fewest: 5, largest: 4, evenness: 1.75, early: 0.6, boost: 1.2},
 	{fewest: 6, largest: 3, evenness: 1.35, early: 0.4, boost: 1.5},
+	{fewest: 4, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
+	{fewest: 8, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
+	{fewest: 3, largest: 2, evenness: 1.5, early: 0.8, boost: 1.1},
 	{fewest: 12, largest: 4, evenness: 2, early: 0.5, boost: 1.3},
 	{fewest: 4, largest: 2, evenness: 1.2, early: 0.3, boost: 1.3},
-	{fewest: 6, largest: 6, evenness: 1.1, early: 0.3, boost: 2},
 	{fewest: 2, largest: 2, evenness: 2.5, early: 0.5, boost: 1.3},
+	{fewest: 8, largest: 1.5, evenness: 1.2, early: 0.5, boost: 1.3},
+	{fewest: 16, largest: 4, evenness: 1.2, early: 0.3, boost: 1.3},
 	{fewest: 10, largest: 2, evenness: 1.5, early: 0.3, boost: 1.3},
-	{fewest: 5, largest: 4, evenness: 1.75, early: 0.6, boost: 1.2},
-	{fewest: 7, largest: 4, evenness: 1.3, early: 0.5, boost: 1.6},
 }
 
 // goodEnough is the cost, as a multiple of the bound, at which no more is tried.
