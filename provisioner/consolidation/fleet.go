@@ -22,6 +22,7 @@ type fleet struct {
 	fixed    []packing.Node
 	budgets  map[string]int
 	price    float64 // of launched
+	memo     packing.Memo
 	seq      int
 }
 
@@ -110,7 +111,7 @@ func (f *fleet) reserve(ctx context.Context) error {
 	if len(f.state.Pending) == 0 {
 		return nil
 	}
-	plan, err := f.solve(ctx, f.state.Pending, nil, nil)
+	plan, err := f.solve(ctx, f.state.Pending, nil, nil, 0)
 	if err != nil {
 		return fmt.Errorf("placing pending pods, %w", err)
 	}
@@ -140,15 +141,19 @@ func (f *fleet) place(node string, p packing.Pod, cost float64) {
 	}
 }
 
+// trialEffort is the packer's effort for one trial: many quick trials find more
+// than few careful ones.
+const trialEffort = 0.03
+
 // solve packs pods on the nodes that are left, less a set, and on new ones.
-func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool) (packing.Plan, error) {
+func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool, maxCost float64) (packing.Plan, error) {
 	problem := packing.Problem{
 		Pods: pods, Pools: pools, DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
-		Options: f.state.Options.Packing, Nodes: make([]packing.Node, 0, len(f.nodes)+len(f.fixed)+len(f.launched)),
+		Memo: &f.memo, Options: f.state.Options.Packing, Nodes: make([]packing.Node, 0, len(f.nodes)+len(f.fixed)+len(f.launched)),
 	}
-	problem.Options.Seed = f.state.Options.Seed
+	problem.Options.Seed, problem.Options.MaxCost = f.state.Options.Seed, maxCost
 	if problem.Options.Effort == 0 {
-		problem.Options.Effort = 0.2
+		problem.Options.Effort = trialEffort
 	}
 	for _, m := range f.nodes {
 		if !m.gone && !slices.Contains(less, m) {

@@ -215,7 +215,7 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 			podCost += m.costs[k]
 		}
 	}
-	plan, err := h.fleet.solve(ctx, t.move.Pods, set, h.pools(price))
+	plan, err := h.place(ctx, t.move.Pods, set, price)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +223,9 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 	case ctx.Err() != nil:
 		t.why = "time ran out"
 		return t, nil //nolint:nilerr // it is a reason and not a failure
+	case plan.Stats.TooDear:
+		t.why = fmt.Sprintf("its pods would have no place for less: replacing it saves less than the minimum of $%.4f/h", h.leastSaving(set, price))
+		return t, nil
 	case len(plan.Unplaced) > 0:
 		t.why = fmt.Sprintf("%d of its pods would have no place for less: %s", len(plan.Unplaced), plan.Unplaced[0].Message)
 		return t, nil
@@ -241,6 +244,16 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 	return t, nil
 }
 
+// place packs pods on the nodes that stay, and only if those have no room for all,
+// on new ones too.
+func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, price float64) (packing.Plan, error) {
+	plan, err := h.fleet.solve(ctx, pods, set, nil, price)
+	if err != nil || len(plan.Unplaced) == 0 || ctx.Err() != nil {
+		return plan, err
+	}
+	return h.fleet.solve(ctx, pods, set, h.pools(price), price-h.leastSaving(set, price))
+}
+
 // keepSaving drops alternatives so dear that launching them in place of what was
 // chosen could eat more than half of the saving.
 func keepSaving(m *Move) {
@@ -251,17 +264,26 @@ func keepSaving(m *Move) {
 	}
 }
 
+// leastSaving is what a move that launches nodes must save, in USD per hour.
+func (h *hunt) leastSaving(set []*member, price float64) float64 {
+	if reclaimed(set) {
+		return 0
+	}
+	return max(price*h.options.MinSavingFraction, h.options.MinSavingPerHour)
+}
+
+// reclaimed tells whether all of a set is to be given up anyway.
+func reclaimed(set []*member) bool {
+	return !slices.ContainsFunc(set, func(m *member) bool { return !m.Reclaim })
+}
+
 // weigh says why a move does not pay, or "".
 func (h *hunt) weigh(t *trial, price float64) string {
 	saved := t.move.SavedPerHour
-	reclaim := true
-	for _, m := range t.set {
-		reclaim = reclaim && m.Reclaim
-	}
 	switch {
 	case saved <= 1e-9:
 		return "nothing cheaper holds its pods"
-	case reclaim:
+	case reclaimed(t.set):
 		return ""
 	case len(t.move.Launch) > 0 && saved < price*h.options.MinSavingFraction:
 		return fmt.Sprintf("replacing it saves %.1f%%, less than the minimum of %.1f%%", 100*saved/price, 100*h.options.MinSavingFraction)

@@ -24,8 +24,8 @@ const boundSlack = 1 - 1e-9
 func (s *solver) bound(out *Plan) {
 	placed := s.placed(out)
 	wanted := s.c.wantedPods(placed)
-	s.stats.ResourceBound = s.c.cover(wanted, false).value
-	bound := math.Max(s.stats.ResourceBound, s.c.cover(wanted, true).value)
+	s.stats.ResourceBound = s.c.cover(wanted, s.c.t.existing(), false).value
+	bound := math.Max(s.stats.ResourceBound, s.c.cover(wanted, s.c.t.existing(), true).value)
 	out.LowerBound = math.Max(bound, s.farley(placed)) * boundSlack
 	switch {
 	case out.LowerBound > 0:

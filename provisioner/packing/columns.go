@@ -30,7 +30,8 @@ type pricing struct {
 	// need is the number of nodes that the pods of each kind need because they must
 	// be apart.
 	need []float64
-	// bound is below the cost of all nodes to buy, in USD per hour.
+	// bound is below the cost of nodes for what existing ones were not filled
+	// with, in USD per hour.
 	bound float64
 	// work counts what fills cost to find: about 50 ns each.
 	work int
@@ -90,8 +91,10 @@ func (p *pricing) byCover() {
 			list = append(list, wanted{u: p.items[i].u, n: p.items[i].todo, slots: p.items[i].slots})
 		}
 	}
-	cover := p.c.cover(list, true)
-	p.bound = cover.value
+	cover := p.c.cover(list, p.c.t.existing(), true)
+	if cover.value <= 0 {
+		cover = p.c.cover(list, nil, true) // there is room for all, but in pieces
+	}
 	n := 0
 	for i, k := range p.kinds {
 		for range k.items {

@@ -137,6 +137,17 @@ func (p *packer) fillExisting() {
 	}
 }
 
+// boundRest bounds the cost of nodes for what the existing ones have not taken.
+func (p *packer) boundRest() float64 {
+	var list []wanted
+	for i, n := range p.left {
+		if n > 0 && p.kindOf(i) >= 0 {
+			list = append(list, wanted{u: p.items[i].u, n: n, slots: p.items[i].slots})
+		}
+	}
+	return p.c.cover(list, nil, true).value
+}
+
 // buy opens bins for what is left, the fill that is worth most per dollar first.
 func (p *packer) buy(ctx context.Context) {
 	for ctx.Err() == nil {

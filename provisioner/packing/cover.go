@@ -80,7 +80,7 @@ func (c *compiled) wantedPods(placed []int) []wanted {
 }
 
 // apart finds the groups whose pods need the most nodes, one for each set of slots.
-func (c *compiled) apart(list []wanted) []coverRow {
+func (c *compiled) apart(list []wanted, existing bool) []coverRow {
 	type tally struct {
 		pods  float64
 		most  int32
@@ -109,7 +109,7 @@ func (c *compiled) apart(list []wanted) []coverRow {
 	for g, t := range groups {
 		row := coverRow{group: g, most: t.most, slots: t.slots, need: math.Ceil(t.pods / float64(t.most))}
 		for i := c.t.first; i < len(c.t.all); i++ {
-			if t.slots.has(i) {
+			if existing && t.slots.has(i) {
 				row.need--
 			}
 		}
@@ -128,8 +128,9 @@ func (c *compiled) apart(list []wanted) []coverRow {
 
 // cover solves a linear program with a row per resource and, when apart is set, a
 // row per set of slots of which pods that must be apart need a number of nodes.
-// Its value bounds the cost of every plan from below.
-func (c *compiled) cover(list []wanted, apart bool) cover {
+// Its value bounds from below the cost of every plan that uses no other free
+// capacity than that of the existing slots given.
+func (c *compiled) cover(list []wanted, existing []slot, apart bool) cover {
 	out := cover{c: c, price: make([]float64, len(c.d.names))}
 	need := make([]float64, len(c.d.names))
 	for i := range list {
@@ -137,7 +138,7 @@ func (c *compiled) cover(list []wanted, apart bool) cover {
 			need[r] += float64(x) * float64(list[i].n) / c.scale[r]
 		}
 	}
-	for _, sl := range c.t.all[c.t.first:] {
+	for _, sl := range existing {
 		for r, x := range sl.free {
 			need[r] -= math.Max(float64(x), 0) / c.scale[r]
 		}
@@ -150,7 +151,7 @@ func (c *compiled) cover(list []wanted, apart bool) cover {
 		}
 	}
 	if apart {
-		out.rows = c.apart(list)
+		out.rows = c.apart(list, len(existing) > 0)
 		for i := range out.rows {
 			demand = append(demand, out.rows[i].need)
 		}
@@ -249,5 +250,5 @@ func ResourceBound(p Problem) (float64, error) {
 		return 0, fmt.Errorf("compiling problem, %w", err)
 	}
 	s := &solver{c: c}
-	return c.cover(c.wantedPods(s.placed(&Plan{})), false).value * boundSlack, nil
+	return c.cover(c.wantedPods(s.placed(&Plan{})), c.t.existing(), false).value * boundSlack, nil
 }

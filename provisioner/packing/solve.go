@@ -87,6 +87,9 @@ func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
 	s.lap(&s.stats.Construct, &clock)
 	s.pack(ctx, &clock)
 	s.check()
+	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
+		s.stats.TooDear = true
+	}
 	plan := s.plan(ctx)
 	s.stats.Truncated = ctx.Err() != nil
 	s.stats.Classes, s.stats.Options = len(c.classes), len(c.t.all)
@@ -125,7 +128,7 @@ func (s *solver) pack(ctx context.Context, clock *time.Time) {
 			return
 		}
 		s.round(ctx, clock)
-		if ctx.Err() != nil || !s.fallBack() {
+		if ctx.Err() != nil || s.stats.TooDear || !s.fallBack() {
 			return
 		}
 	}
@@ -152,6 +155,11 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
+	price.bound = p.boundRest()
+	if most := s.c.p.Options.MaxCost; most > 0 && price.bound > most {
+		s.stats.TooDear = true
+		return
+	}
 	if !p.exact(ctx) {
 		p.construct(ctx, s.work()/2)
 	} else {
@@ -160,7 +168,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	p.base = append([]int(nil), p.left...)
 	s.lap(&s.stats.Construct, clock)
 
-	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 && !s.stats.Exact {
+	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 && !s.stats.Exact && !s.hopeless(p) {
 		m := &improver{p: p, rng: s.rng}
 		m.empty(ctx, max(20, len(p.bins)/10))
 		m.recreate(ctx, s.work())
@@ -169,6 +177,15 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	s.lap(&s.stats.Improve, clock)
 	s.commit(p)
+}
+
+// hopelessly is how far above Options.MaxCost a construction may be for improvement
+// to be worth a try.
+const hopelessly = 1.1
+
+func (s *solver) hopeless(p *packer) bool {
+	most := s.c.p.Options.MaxCost
+	return most > 0 && p.outcome().cost > hopelessly*most
 }
 
 // Work that the search may spend, in units of pricing.work. Few pods are worth more

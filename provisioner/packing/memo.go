@@ -1,0 +1,89 @@
+package packing
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Memo remembers between problems what was worked out about the pods that run on
+// nodes. It makes a series of problems about one cluster cheap, such as those of
+// consolidation, which differ in a few nodes each.
+//
+// A node's pods are known again by their slice: whoever shares a Memo between
+// problems may append to Node.Pods but not change what is in it. A Memo is for one
+// goroutine at a time. The zero value is ready for use.
+type Memo struct {
+	nodes map[podList]*residents
+}
+
+// podList identifies a slice of pods.
+type podList struct {
+	first *Pod
+	n     int
+}
+
+// residents is what compile needs to know about the pods on a node.
+type residents struct {
+	names   []corev1.ResourceName
+	amounts []int64
+	ports   []hostPort
+	// ruled are the pods that have rules about others, and avoiding those of them
+	// that have required anti-affinity.
+	ruled, avoiding []*corev1.Pod
+}
+
+func (m *Memo) of(pods []Pod) *residents {
+	if len(pods) == 0 {
+		return &residents{}
+	}
+	key := podList{&pods[0], len(pods)}
+	if r, ok := m.nodes[key]; ok {
+		return r
+	}
+	if m.nodes == nil {
+		m.nodes = map[podList]*residents{}
+	}
+	r := newResidents(pods)
+	m.nodes[key] = r
+	return r
+}
+
+func newResidents(pods []Pod) *residents {
+	r := &residents{}
+	for i := range pods {
+		p := pods[i].Pod
+		for name, q := range requestList(&pods[i]) {
+			if name != corev1.ResourcePods {
+				r.add(name, amount(name, q))
+			}
+		}
+		r.add(corev1.ResourcePods, 1)
+		r.ports = append(r.ports, hostPorts(p)...)
+		if p.Spec.Affinity == nil && len(p.Spec.TopologySpreadConstraints) == 0 {
+			continue
+		}
+		r.ruled = append(r.ruled, p)
+		if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+			r.avoiding = append(r.avoiding, p)
+		}
+	}
+	return r
+}
+
+func (r *residents) add(name corev1.ResourceName, n int64) {
+	if i := slices.Index(r.names, name); i >= 0 {
+		r.amounts[i] += n
+		return
+	}
+	r.names, r.amounts = append(r.names, name), append(r.amounts, n)
+}
+
+// subtract takes what the pods use off what is free.
+func (r *residents) subtract(free vec, d *dims) {
+	for i, name := range r.names {
+		if at, ok := d.index[name]; ok {
+			free[at] -= r.amounts[i]
+		}
+	}
+}
