@@ -33,8 +33,10 @@ type member struct {
 	movable []int     // indices into Node.Pods of pods that would have to move
 	costs   []float64 // of moving each pod, by index into Node.Pods
 	gone    bool
-	kept    string  // why it stays, "" while undecided
-	promise float64 // see rank
+	kept    string // why it stays, "" while undecided
+	// fruitless says why the last search around it found nothing.
+	fruitless string
+	promise   float64 // see rank
 }
 
 func newFleet(ctx context.Context, s *State) (*fleet, error) {
@@ -143,7 +145,7 @@ func (f *fleet) place(node string, p packing.Pod, cost float64) {
 
 // trialEffort is the packer's effort for one trial: many quick trials find more
 // than few careful ones.
-const trialEffort = 0.03
+const trialEffort = 0.01
 
 // solve packs pods on the nodes that are left, less a set, and on new ones.
 func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool, maxCost float64) (packing.Plan, error) {
@@ -186,12 +188,15 @@ func (f *fleet) rank() {
 				used[name] += q.AsApproximateFloat64()
 			}
 		}
-		fill := 0.0
-		for name, x := range used {
+		// What is left of a node that is full in one resource is waste too.
+		fill, scarce := 0.0, 0.0
+		for _, name := range [2]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			if q, ok := m.Node.Allocatable[name]; ok && !q.IsZero() {
-				fill = max(fill, x/q.AsApproximateFloat64())
+				fill += used[name] / q.AsApproximateFloat64()
+				scarce++
 			}
 		}
+		fill /= max(scarce, 1)
 		price := m.Node.Price
 		if math.IsNaN(price) {
 			price = 0
@@ -262,6 +267,8 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 		why := m.kept
 		switch {
 		case why != "":
+		case m.fruitless != "":
+			why = "kept because " + m.fruitless
 		case ctx.Err() != nil:
 			why = "kept because time ran out before it was looked at"
 		default:

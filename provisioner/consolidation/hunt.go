@@ -92,25 +92,66 @@ func (h *hunt) empties() {
 	}
 }
 
-// grow tries sets around each candidate, best promise first.
-func (h *hunt) grow(ctx context.Context) error {
-	line := h.fleet.byPromise()
-	for i, seed := range line {
+// fold gives up, one by one and best promise first, the nodes whose pods the others
+// have room for: most of what fragmentation costs, and quick to find.
+func (h *hunt) fold(ctx context.Context) error {
+	for _, m := range h.fleet.byPromise() {
 		if ctx.Err() != nil || h.full() {
 			return nil //nolint:nilerr // time that runs out ends the search with what was found
 		}
-		if seed.gone || seed.kept != "" || !h.rule(seed) {
+		if !h.rule(m) {
 			continue
 		}
-		best, err := h.around(ctx, seed, line[i+1:])
+		t, err := h.try(ctx, []*member{m}, false)
 		if err != nil {
 			return err
 		}
-		if best == nil {
-			continue
+		if t.why == "" {
+			h.accept(t)
 		}
-		h.found++
-		h.commit(best.set, best.move, best.pods)
+	}
+	return nil
+}
+
+func (h *hunt) accept(t *trial) {
+	h.found++
+	h.commit(t.set, t.move, t.pods)
+}
+
+// patience is how many seeds in a row may come to nothing before a pass over the
+// candidates ends: those that follow promise less.
+const patience = 30
+
+// grow tries sets around each candidate, best promise first, and does so again,
+// with promises as the moves found leave them, until nothing is found.
+func (h *hunt) grow(ctx context.Context) error {
+	for again := true; again; {
+		again = false
+		h.fleet.rank()
+		line, failures := h.fleet.byPromise(), 0
+		for i, seed := range line {
+			if ctx.Err() != nil || h.full() {
+				return nil //nolint:nilerr // as above
+			}
+			if failures == patience {
+				break
+			}
+			if seed.gone || !h.rule(seed) {
+				continue
+			}
+			best, why, err := h.around(ctx, seed, line[i+1:])
+			if err != nil {
+				return err
+			}
+			if best == nil {
+				seed.fruitless = why
+				failures++
+				continue
+			}
+			failures = 0
+			again = true
+			h.accept(best)
+		}
 	}
 	return nil
 }
@@ -124,10 +165,10 @@ func setSizes(most int) []int {
 	return out
 }
 
-// around finds the best move that gives up seed. Larger sets are tried as long
-// as the smaller ones do not simply empty the node: what fits elsewhere for
-// nothing needs no company.
-func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial, error) {
+// around finds the best move that gives up seed, or says why there is none. Larger
+// sets are tried as long as the smaller ones do not simply empty the node: what fits
+// elsewhere for nothing needs no company.
+func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial, string, error) {
 	var best *trial
 	set := []*member{seed}
 	var first string
@@ -139,9 +180,9 @@ func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial
 		if len(set) < size {
 			break
 		}
-		t, err := h.try(ctx, set)
+		t, err := h.try(ctx, set, true)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if t.why != "" {
 			if first == "" {
@@ -156,10 +197,7 @@ func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial
 			break
 		}
 	}
-	if best == nil && first != "" {
-		seed.kept = "kept because " + first
-	}
-	return best, nil
+	return best, first, nil
 }
 
 // extend adds the next candidates in line that may join a set.
@@ -201,8 +239,9 @@ type placed struct {
 // rate is the saving per hour for each dollar of disruption.
 func (t *trial) rate() float64 { return t.move.SavedPerHour / (t.move.DisruptionCost + 1e-6) }
 
-// try packs the pods of a set elsewhere and weighs the result.
-func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
+// try packs the pods of a set elsewhere, on new nodes too if launch is set, and weighs
+// the result.
+func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, error) {
 	h.tried++
 	t := &trial{set: set}
 	price, podCost := 0.0, 0.0
@@ -215,7 +254,7 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 			podCost += m.costs[k]
 		}
 	}
-	plan, err := h.place(ctx, t.move.Pods, set, price)
+	plan, err := h.place(ctx, t.move.Pods, set, price, launch)
 	if err != nil {
 		return nil, err
 	}
@@ -244,14 +283,33 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 	return t, nil
 }
 
+// nothing is a cost that no node is below, in USD per hour: with it as the most that
+// may be spent, the packer gives up unless the nodes that stay have room for all.
+const nothing = 1e-9
+
 // place packs pods on the nodes that stay, and only if those have no room for all,
-// on new ones too.
-func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, price float64) (packing.Plan, error) {
-	plan, err := h.fleet.solve(ctx, pods, set, nil, price)
-	if err != nil || len(plan.Unplaced) == 0 || ctx.Err() != nil {
+// and launch is set, on new ones too.
+func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, price float64, launch bool) (packing.Plan, error) {
+	if slices.ContainsFunc(pods, spreads) {
+		// Zones in which a node could be bought count for the spread.
+		most := nothing
+		if launch {
+			most = price - h.leastSaving(set, price)
+		}
+		return h.fleet.solve(ctx, pods, set, h.pools(price), most)
+	}
+	plan, err := h.fleet.solve(ctx, pods, set, nil, nothing)
+	if err != nil || len(plan.Unplaced) == 0 || !launch || ctx.Err() != nil {
 		return plan, err
 	}
 	return h.fleet.solve(ctx, pods, set, h.pools(price), price-h.leastSaving(set, price))
+}
+
+// spreads tells whether a pod must be spread over domains larger than a node.
+func spreads(p packing.Pod) bool {
+	return slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
+		return c.TopologyKey != corev1.LabelHostname
+	})
 }
 
 // keepSaving drops alternatives so dear that launching them in place of what was

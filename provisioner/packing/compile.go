@@ -47,8 +47,8 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 			return nil, fmt.Errorf("two nodes are named %q", p.Nodes[i].Name)
 		}
 		names[p.Nodes[i].Name] = true
-		for _, pod := range p.residents(i).ruled {
-			relevantLabels(relevant, pod)
+		for _, key := range p.residents(i).keys {
+			relevant[key] = true
 		}
 	}
 	f := newFingerprinter(relevant)
@@ -115,15 +115,23 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 		}
 	}
 	owned := map[*corev1.Pod][]int{}
+	carried := map[labelValue]bool{}
+	for _, cl := range c.classes {
+		for k, v := range cl.rep.Labels {
+			carried[labelValue{k, v}] = true
+		}
+	}
 	for ni := range c.p.Nodes {
-		for _, pod := range c.p.residents(ni).avoiding {
-			groups, err := topo.antiTerms(pod)
+		avoiding := c.p.residents(ni).avoiding
+		for i := range avoiding {
+			if !avoiding[i].concerns(carried) {
+				continue
+			}
+			groups, err := topo.antiTerms(avoiding[i].pod)
 			if err != nil {
 				return err
 			}
-			if len(groups) > 0 {
-				owned[pod] = groups
-			}
+			owned[avoiding[i].pod] = groups
 		}
 	}
 	c.groups = topo.groups

@@ -28,9 +28,37 @@ type residents struct {
 	names   []corev1.ResourceName
 	amounts []int64
 	ports   []hostPort
-	// ruled are the pods that have rules about others, and avoiding those of them
-	// that have required anti-affinity.
-	ruled, avoiding []*corev1.Pod
+	// keys are the label keys that selectors of the pods look at.
+	keys     []string
+	avoiding []avoider
+}
+
+// avoider is a pod with required anti-affinity. Each of its terms matches only pods
+// that carry one of the anchors, unless any is set.
+type avoider struct {
+	pod     *corev1.Pod
+	anchors []labelValue
+	any     bool
+}
+
+func newAvoider(p *corev1.Pod, terms []corev1.PodAffinityTerm) avoider {
+	a := avoider{pod: p}
+	for i := range terms {
+		if s := terms[i].LabelSelector; s == nil || len(s.MatchLabels) == 0 {
+			a.any = true
+			continue
+		}
+		for k, v := range terms[i].LabelSelector.MatchLabels {
+			a.anchors = append(a.anchors, labelValue{k, v})
+			break // the term demands all of them: one will do
+		}
+	}
+	return a
+}
+
+// concerns tells whether the pod may avoid pods that carry the given labels.
+func (a *avoider) concerns(carried map[labelValue]bool) bool {
+	return a.any || slices.ContainsFunc(a.anchors, func(l labelValue) bool { return carried[l] })
 }
 
 func (m *Memo) of(pods []Pod) *residents {
@@ -51,6 +79,7 @@ func (m *Memo) of(pods []Pod) *residents {
 
 func newResidents(pods []Pod) *residents {
 	r := &residents{}
+	keys := map[string]bool{}
 	for i := range pods {
 		p := pods[i].Pod
 		for name, q := range requestList(&pods[i]) {
@@ -63,10 +92,15 @@ func newResidents(pods []Pod) *residents {
 		if p.Spec.Affinity == nil && len(p.Spec.TopologySpreadConstraints) == 0 {
 			continue
 		}
-		r.ruled = append(r.ruled, p)
-		if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			r.avoiding = append(r.avoiding, p)
+		relevantLabels(keys, p)
+		if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
+			if terms := a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution; len(terms) > 0 {
+				r.avoiding = append(r.avoiding, newAvoider(p, terms))
+			}
 		}
+	}
+	for k := range keys {
+		r.keys = append(r.keys, k)
 	}
 	return r
 }
