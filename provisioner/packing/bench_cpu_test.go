@@ -42,11 +42,11 @@ func fakeTypes(n int) []packing.InstanceType {
 			corev1.LabelInstanceTypeStable: name, corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux",
 		}}
 		price := 0.1*float64(cores) + 0.1*float64(memory)/1e9
-		for _, o := range [][2]string{
-			{packing.CapacitySpot, "test-zone-1"}, {packing.CapacitySpot, "test-zone-2"},
-			{packing.CapacityOnDemand, "test-zone-1"}, {packing.CapacityOnDemand, "test-zone-2"}, {packing.CapacityOnDemand, "test-zone-3"},
-		} {
-			it.Offerings = append(it.Offerings, packing.Offering{CapacityType: o[0], Zone: o[1], Price: price, Available: true})
+		for _, zone := range []string{"test-zone-1", "test-zone-2", "test-zone-3"} {
+			it.Offerings = append(it.Offerings, packing.Offering{CapacityType: packing.CapacityOnDemand, Zone: zone, Price: price, Available: true})
+			if zone != "test-zone-3" {
+				it.Offerings = append(it.Offerings, packing.Offering{CapacityType: packing.CapacitySpot, Zone: zone, Price: price, Available: true})
+			}
 		}
 		out = append(out, it)
 	}

@@ -16,40 +16,6 @@ type improver struct {
 	rounds int
 }
 
-// shrinkAll moves each bin to the cheapest offer that holds it.
-func (p *packer) shrinkAll() {
-	for _, b := range p.bins {
-		p.shrink(b)
-	}
-}
-
-func (p *packer) shrink(b *bin) {
-	used := b.used(len(p.c.d.names))
-	now := p.c.binCost(b, b.slot)
-	from := &p.c.t.all[b.slot]
-	for i := range p.price.offers {
-		of := &p.price.offers[i]
-		if of.cost >= now-1e-12 {
-			break // offers ascend in cost
-		}
-		s := &p.c.t.all[of.slot]
-		if !b.holds(s, of.slot, used, false) || p.c.binCost(b, of.slot) >= now-1e-12 {
-			continue
-		}
-		p.limits[from.pool].take(p.c.typeOf(from), -1)
-		old := b.slot
-		if p.limits[s.pool].allows(p.c.typeOf(s)) {
-			b.retarget(p.c.t, of.slot, used)
-			if p.choiceEnough(b) {
-				p.limits[s.pool].take(p.c.typeOf(s), 1)
-				return
-			}
-			b.retarget(p.c.t, old, used)
-		}
-		p.limits[from.pool].take(p.c.typeOf(from), 1)
-	}
-}
-
 // waste is what a bin costs beyond what the prices say its pods are worth.
 func (m *improver) waste(b *bin) float64 {
 	w := m.p.c.binCost(b, b.slot)
@@ -144,7 +110,10 @@ func (m *improver) recreate(ctx context.Context, work int) {
 		m.rounds++
 		p.price.work += 200
 		p.again = 0
-		p.style = styles[m.rng.IntN(len(styles))]
+		p.style = style{
+			fewest: 1 + 7*m.rng.Float64(), largest: 1 + 5*m.rng.Float64(), evenness: 1 + 2*m.rng.Float64(),
+			early: 0.3 + 0.5*m.rng.Float64(), boost: 1 + m.rng.Float64(),
+		}
 		chosen := m.choose()
 		before := 0.0
 		for _, b := range chosen {
@@ -237,6 +206,9 @@ func (m *improver) choose() []*bin {
 	}
 	chosen := []*bin{pick(4)}
 	want := 2 + m.rng.IntN(5)
+	if len(p.bins) <= 20 && m.rng.IntN(3) == 0 {
+		want = len(p.bins)/2 + m.rng.IntN(len(p.bins)/2+1)
+	}
 	for range 4 * want {
 		if len(chosen) == want {
 			break
@@ -302,7 +274,7 @@ func (m *improver) fillRoom(chosen []*bin) []roomUndo {
 func (m *improver) shake(y []float64) []float64 {
 	out := make([]float64, len(y))
 	for i, v := range y {
-		out[i] = v * (0.85 + 0.3*m.rng.Float64())
+		out[i] = v * (0.93 + 0.14*m.rng.Float64())
 	}
 	return out
 }
