@@ -156,6 +156,27 @@ func TestRealisticPlansPassTheSchedulersOwnFilters(t *testing.T) {
 	}
 }
 
+func TestAPodThatMustJoinOneThatAvoidsItStaysUnplaced(t *testing.T) {
+	p := packing.Problem{
+		Pods: []packing.Pod{
+			makePod("shy").req(100, 100).label("app", "shy").anti(corev1.LabelTopologyZone, map[string]string{"app": "fan"}).pod(),
+			makePod("fan").req(100, 100).label("app", "fan").with(corev1.LabelHostname, map[string]string{"app": "shy"}).pod(),
+		},
+		Pools: []packing.Pool{pool("default", listed(false))},
+	}
+	plan, err := packing.Solve(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Unplaced) != 1 || plan.Unplaced[0].Pod != 1 {
+		t.Errorf("unplaced = %+v, want the fan alone", plan.Unplaced)
+	}
+	violations, err := oracle.Check(context.Background(), &p, &plan)
+	if err != nil || len(violations) > 0 {
+		t.Errorf("violations = %v, error %v", violations, err)
+	}
+}
+
 func TestPlansAreDeterministic(t *testing.T) {
 	p := packing.Problem{Pods: deployments(200, 5), Pools: []packing.Pool{pool("default", listed(true))}, DaemonSets: daemonSets()}
 	p.Options.TimeBudget = time.Minute
