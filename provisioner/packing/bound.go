@@ -26,7 +26,10 @@ func (s *solver) bound(out *Plan) {
 	wanted := s.c.wantedPods(placed)
 	s.stats.ResourceBound = s.c.cover(wanted, s.c.t.existing(), false).value
 	bound := math.Max(s.stats.ResourceBound, s.c.cover(wanted, s.c.t.existing(), true).value)
-	out.LowerBound = math.Max(bound, s.farley(placed)) * boundSlack
+	if s.raised { // otherwise Farley's says what the cover does
+		bound = math.Max(bound, s.farley(placed))
+	}
+	out.LowerBound = bound * boundSlack
 	switch {
 	case out.LowerBound > 0:
 		out.Gap = math.Max(out.Cost/out.LowerBound-1, 0)

@@ -33,6 +33,8 @@ type pricing struct {
 	// bound is below the cost of nodes for what existing ones were not filled
 	// with, in USD per hour.
 	bound float64
+	// raised is set when the prices are not the cover's alone.
+	raised bool
 	// work counts what fills cost to find: about 50 ns each.
 	work int
 	// dearest is the highest cost of an offer.
@@ -72,6 +74,7 @@ func (p *pricing) run(ctx context.Context) {
 		if n == maxAscents || !p.ascend(ratio) {
 			break
 		}
+		p.raised = true
 	}
 	p.hot = make([]int, len(p.offers))
 	for o := range p.offers {

@@ -106,6 +106,8 @@ type solver struct {
 	stats  Stats
 	// worth is the price of one more copy of each item, by item index.
 	worth []float64
+	// raised is set when worth is more than what the cover says.
+	raised bool
 	// disturbed groups had pods counted that found no room after all.
 	disturbed map[int]bool
 }
@@ -151,6 +153,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	price := newPricing(s.c, s.assign.items)
 	price.run(ctx)
+	s.raised = s.raised || price.raised
 	s.lap(&s.stats.Price, clock)
 
 	p := newPacker(s.c, s.assign.items, price)

@@ -22,8 +22,8 @@ type style struct {
 // styles, in the order in which they are tried. Chosen by measuring on the
 // benchmark mixes.
 var styles = []style{
-	{fewest: 7, largest: 4, evenness: 1.3, early: 0.5, boost: 1.6},
 	{fewest: 6, largest: 6, evenness: 1.1, early: 0.3, boost: 2},
+	{fewest: 7, largest: 4, evenness: 1.3, early: 0.5, boost: 1.6},
 	{fewest: 3, largest: 8, evenness: 1.2, early: 0.3, boost: 1.3},
 	{fewest: 2, largest: 4, evenness: 1.5, early: 0.8, boost: 1.3},
 	{fewest: 5, largest: 2, evenness: 2.5, early: 0.5, boost: 2},
