@@ -41,7 +41,7 @@ type packer struct {
 func newPacker(c *compiled, items []*item, price *pricing) *packer {
 	p := &packer{
 		c: c, items: items, price: price, left: make([]int, len(items)), kindLeft: make([]int, len(price.kinds)),
-		minValues: c.minValueChecks(), dead: map[int]bool{}, style: styles[0],
+		minValues: c.minValueChecks(), dead: map[int]bool{},
 	}
 	for i, it := range items {
 		p.left[i] = it.todo

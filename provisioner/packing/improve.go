@@ -110,10 +110,7 @@ func (m *improver) recreate(ctx context.Context, work int) {
 		m.rounds++
 		p.price.work += 200
 		p.again = 0
-		p.style = style{
-			fewest: 1 + 7*m.rng.Float64(), largest: 1 + 5*m.rng.Float64(), evenness: 1 + 2*m.rng.Float64(),
-			early: 0.3 + 0.5*m.rng.Float64(), boost: 1 + m.rng.Float64(),
-		}
+		p.style = m.anyStyle()
 		chosen := m.choose()
 		before := 0.0
 		for _, b := range chosen {
@@ -189,8 +186,20 @@ func (m *improver) settled(chosen []*bin) bool {
 	return true
 }
 
-// choose picks two to five bins: one of the most wasteful of a small sample, and
-// others that could take its pods.
+// anyStyle draws a style from about where the listed ones are.
+func (m *improver) anyStyle() style {
+	return style{
+		fewest: 1 + 7*m.rng.Float64(), largest: 1 + 5*m.rng.Float64(), evenness: 1 + 2*m.rng.Float64(),
+		early: 0.3 + 0.5*m.rng.Float64(), boost: 1 + m.rng.Float64(),
+	}
+}
+
+// fewBins is how many bins are few enough for half or more of them to be taken apart
+// at once, every third time.
+const fewBins = 60
+
+// choose picks two to six bins, or many of few: one of the most wasteful of a small
+// sample, and others that could take its pods.
 func (m *improver) choose() []*bin {
 	p := m.p
 	pick := func(sample int) *bin {
@@ -206,7 +215,7 @@ func (m *improver) choose() []*bin {
 	}
 	chosen := []*bin{pick(4)}
 	want := 2 + m.rng.IntN(5)
-	if len(p.bins) <= 20 && m.rng.IntN(3) == 0 {
+	if len(p.bins) <= fewBins && m.rng.IntN(3) == 0 {
 		want = len(p.bins)/2 + m.rng.IntN(len(p.bins)/2+1)
 	}
 	for range 4 * want {
@@ -270,11 +279,14 @@ func (m *improver) fillRoom(chosen []*bin) []roomUndo {
 	return log
 }
 
+// shaken is by what share prices vary.
+const shaken = 0.07
+
 // shake varies prices so that the greedy choice takes other turns.
 func (m *improver) shake(y []float64) []float64 {
 	out := make([]float64, len(y))
 	for i, v := range y {
-		out[i] = v * (0.93 + 0.14*m.rng.Float64())
+		out[i] = v * (1 - shaken + 2*shaken*m.rng.Float64())
 	}
 	return out
 }
