@@ -56,3 +56,17 @@ func (p *packer) nodesNeeded() float64 {
 	}
 	return most
 }
+
+// apartMost tells whether most nodes are there because pods must be apart: then it is
+// not the prices that the cost comes from.
+func (p *packer) apartMost() bool {
+	need := 0.0
+	for i := range p.apart {
+		n := 0.0
+		for k, item := range p.apart[i].items {
+			n += p.apart[i].match[k] * float64(p.items[item].todo)
+		}
+		need = max(need, n/p.apart[i].most)
+	}
+	return need > 0.5*float64(len(p.bins))
+}

@@ -134,6 +134,19 @@ func (p *packer) fillExisting() {
 	}
 }
 
+// restart takes all bought bins apart.
+func (p *packer) restart() {
+	for _, b := range p.bins {
+		s := &p.c.t.all[b.slot]
+		p.limits[s.pool].take(p.c.typeOf(s), -1)
+		for _, l := range b.load {
+			p.account(l.it.index, l.n)
+		}
+	}
+	p.bins = nil
+	clear(p.dead)
+}
+
 // boundRest bounds the cost of nodes for what the existing ones have not taken.
 func (p *packer) boundRest() float64 {
 	var list []wanted

@@ -16,7 +16,8 @@
 //  3. Price. A small linear program covers what all pods ask for in total, and the
 //     number of nodes that pods which must be apart need, by nodes bought in
 //     fractions. Its duals price each kind of pod; kinds that only dearer offerings
-//     hold are raised until those are worth their cost. The same numbers give a lower
+//     hold are raised until those are worth their cost; where that does badly, column
+//     generation refines them. The same numbers give a lower
 //     bound on the cost of any plan, and Farley's (1990) another.
 //  4. Construct. Existing nodes are filled with what is dearest to buy for. Then
 //     nodes are bought one pattern after another: the bounded knapsack that the prices

@@ -1,6 +1,10 @@
 package packing
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // lpColumn is a variable of the master problem: a pattern that covers count[i]
 // of row index[i].
@@ -60,6 +64,14 @@ func (lp *masterLP) reduced(c *lpColumn) float64 {
 	return r
 }
 
+// add appends a column and lets it enter the basis if it improves.
+func (lp *masterLP) add(c lpColumn) {
+	lp.columns = append(lp.columns, c)
+	if lp.reduced(&c) < -lpEps {
+		lp.enter(len(lp.columns) - 1)
+	}
+}
+
 // optimise pivots over the columns at hand until none improves or the budget of
 // pivots is spent.
 func (lp *masterLP) optimise(budget int) {
@@ -77,6 +89,46 @@ func (lp *masterLP) optimise(budget int) {
 		}
 		if at == math.MinInt || !lp.enter(at) {
 			return
+		}
+	}
+}
+
+// prune forgets the columns outside the basis that are furthest from improving,
+// when there are more than most.
+func (lp *masterLP) prune(most int) {
+	if len(lp.columns) <= most {
+		return
+	}
+	inBasis := make([]bool, len(lp.columns))
+	for _, b := range lp.basis {
+		if b >= 0 {
+			inBasis[b] = true
+		}
+	}
+	order := make([]int, 0, len(lp.columns))
+	cost := make([]float64, len(lp.columns))
+	for j := range lp.columns {
+		if !inBasis[j] {
+			order = append(order, j)
+			cost[j] = lp.reduced(&lp.columns[j]) / lp.columns[j].cost
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cost[a], cost[b]) })
+	for _, j := range order[:min(len(order), max(0, most-lp.m))] {
+		inBasis[j] = true
+	}
+	moved := make([]int, len(lp.columns))
+	kept := lp.columns[:0]
+	for j, keep := range inBasis {
+		if keep {
+			moved[j] = len(kept)
+			kept = append(kept, lp.columns[j])
+		}
+	}
+	lp.columns = kept
+	for i, b := range lp.basis {
+		if b >= 0 {
+			lp.basis[i] = moved[b]
 		}
 	}
 }

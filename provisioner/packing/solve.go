@@ -3,7 +3,6 @@ package packing
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -165,6 +164,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	if !p.exact(ctx) {
 		p.construct(ctx, s.work()/2)
+		s.reprice(ctx, p)
 	} else {
 		s.stats.Exact = true
 	}
@@ -180,35 +180,6 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	s.lap(&s.stats.Improve, clock)
 	s.commit(p)
-}
-
-// hopelessly is how far above Options.MaxCost a construction may be for improvement
-// to be worth a try.
-const hopelessly = 1.1
-
-func (s *solver) hopeless(p *packer) bool {
-	most := s.c.p.Options.MaxCost
-	return most > 0 && p.outcome().cost > hopelessly*most
-}
-
-// Work that the search may spend, in units of pricing.work. Few pods are worth more
-// of it each, for there what the last nodes waste counts for more.
-const (
-	workPerPod     = 10
-	smallWork      = 2_500_000
-	smallPerPod    = 12_000
-	largePods      = 4000
-	largeWorkShare = 0.1
-)
-
-// work is what the search may spend in all.
-func (s *solver) work() int {
-	todo := 0.0
-	for _, it := range s.assign.items {
-		todo += float64(it.todo * it.u.size)
-	}
-	w := math.Min(smallPerPod*todo, smallWork) * math.Max(1-todo/largePods, largeWorkShare)
-	return int(math.Max(s.c.p.Options.Effort, 0) * (w + workPerPod*todo))
 }
 
 // onExisting puts everything on existing nodes if it all fits there: then there

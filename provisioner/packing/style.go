@@ -44,6 +44,10 @@ func styles() []style {
 // goodEnough is the cost, as a multiple of the bound, at which no more is tried.
 const goodEnough = 1.005
 
+// farFromBound is the cost, as a multiple of the bound, from which on better prices
+// are worth the time of column generation.
+const farFromBound = 1.03
+
 // construct buys nodes in one style after another, until work is spent, and keeps
 // the best.
 func (p *packer) construct(ctx context.Context, work int) {
