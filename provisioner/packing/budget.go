@@ -21,6 +21,8 @@ func (s *solver) reprice(ctx context.Context, p *packer) {
 	was.bins, was.limits, was.left, was.kindLeft = p.bins, p.snapshotLimits(), slices.Clone(p.left), slices.Clone(p.kindLeft)
 	y, hot := slices.Clone(p.price.y), slices.Clone(p.price.hot)
 	p.price.generate(ctx)
+	s.raised = true
+	s.stats.Columns += p.price.columns
 	p.restart()
 	p.construct(ctx, p.price.work+s.work()/2)
 	if now := p.outcome(); !now.better(&was) {

@@ -33,6 +33,8 @@ type pricing struct {
 	// bound is below the cost of nodes for what existing ones were not filled
 	// with, in USD per hour.
 	bound float64
+	// columns counts those of column generation.
+	columns int
 	// raised is set when the prices are not the cover's alone.
 	raised bool
 	// work counts what fills cost to find: about 50 ns each.

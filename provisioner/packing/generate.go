@@ -59,6 +59,7 @@ func (p *pricing) generate(ctx context.Context) {
 		slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.reduced, b.reduced) })
 		for _, f := range found[:min(len(found), columnsPerRound)] {
 			lp.add(f.col)
+			p.columns++
 		}
 		lp.optimise(2*lp.m + 50)
 		lp.prune(3*lp.m + columnsPerRound)
