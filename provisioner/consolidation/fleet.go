@@ -22,6 +22,7 @@ type fleet struct {
 	fixed    []packing.Node
 	budgets  map[string]int
 	price    float64 // of launched
+	memo     packing.Memo
 	seq      int
 }
 
@@ -32,8 +33,10 @@ type member struct {
 	movable []int     // indices into Node.Pods of pods that would have to move
 	costs   []float64 // of moving each pod, by index into Node.Pods
 	gone    bool
-	kept    string  // why it stays, "" while undecided
-	promise float64 // see rank
+	kept    string // why it stays, "" while undecided
+	// fruitless says why the last search around it found nothing.
+	fruitless string
+	promise   float64 // see rank
 }
 
 func newFleet(ctx context.Context, s *State) (*fleet, error) {
@@ -110,7 +113,7 @@ func (f *fleet) reserve(ctx context.Context) error {
 	if len(f.state.Pending) == 0 {
 		return nil
 	}
-	plan, err := f.solve(ctx, f.state.Pending, nil, nil)
+	plan, err := f.solve(ctx, f.state.Pending, nil, nil, 0)
 	if err != nil {
 		return fmt.Errorf("placing pending pods, %w", err)
 	}
@@ -140,15 +143,19 @@ func (f *fleet) place(node string, p packing.Pod, cost float64) {
 	}
 }
 
+// trialEffort is the packer's effort for one trial: many quick trials find more
+// than few careful ones.
+const trialEffort = 0.01
+
 // solve packs pods on the nodes that are left, less a set, and on new ones.
-func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool) (packing.Plan, error) {
+func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool, maxCost float64) (packing.Plan, error) {
 	problem := packing.Problem{
 		Pods: pods, Pools: pools, DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
-		Options: f.state.Options.Packing, Nodes: make([]packing.Node, 0, len(f.nodes)+len(f.fixed)+len(f.launched)),
+		Memo: &f.memo, Options: f.state.Options.Packing, Nodes: make([]packing.Node, 0, len(f.nodes)+len(f.fixed)+len(f.launched)),
 	}
-	problem.Options.Seed = f.state.Options.Seed
+	problem.Options.Seed, problem.Options.MaxCost = f.state.Options.Seed, maxCost
 	if problem.Options.Effort == 0 {
-		problem.Options.Effort = 0.2
+		problem.Options.Effort = trialEffort
 	}
 	for _, m := range f.nodes {
 		if !m.gone && !slices.Contains(less, m) {
@@ -181,12 +188,15 @@ func (f *fleet) rank() {
 				used[name] += q.AsApproximateFloat64()
 			}
 		}
-		fill := 0.0
-		for name, x := range used {
+		// What is left of a node that is full in one resource is waste too.
+		fill, scarce := 0.0, 0.0
+		for _, name := range [2]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			if q, ok := m.Node.Allocatable[name]; ok && !q.IsZero() {
-				fill = max(fill, x/q.AsApproximateFloat64())
+				fill += used[name] / q.AsApproximateFloat64()
+				scarce++
 			}
 		}
+		fill /= max(scarce, 1)
 		price := m.Node.Price
 		if math.IsNaN(price) {
 			price = 0
@@ -257,6 +267,8 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 		why := m.kept
 		switch {
 		case why != "":
+		case m.fruitless != "":
+			why = "kept because " + m.fruitless
 		case ctx.Err() != nil:
 			why = "kept because time ran out before it was looked at"
 		default:

@@ -57,9 +57,10 @@ func orDefault(v, standard float64) float64 {
 // which is complete: every displaced pod has a place.
 //
 // The search is greedy in the order of what a node promises: the share of its
-// price that its pods do not use, per cost of moving them. From each seed it tries
-// to give up the node alone, then together with the next in line, in sets that
-// grow to MaxRemove, and takes the set whose saving per disruption is best.
+// price that its pods do not use, per cost of moving them. First it gives up each node
+// whose pods the others have room for. Then it goes from seed to seed and tries to give
+// up the node alone, then together with the next in line, in sets that grow to
+// MaxRemove, and takes the set whose saving per disruption is best.
 func Search(ctx context.Context, s State) (Plan, error) {
 	start := time.Now()
 	s.Options = s.Options.withDefaults()
@@ -76,6 +77,9 @@ func Search(ctx context.Context, s State) (Plan, error) {
 	plan.Cost = f.cost()
 	h := &hunt{fleet: f, options: &s.Options}
 	h.empties()
+	if err := h.fold(ctx); err != nil {
+		return Plan{}, fmt.Errorf("searching moves, %w", err)
+	}
 	if err := h.grow(ctx); err != nil {
 		return Plan{}, fmt.Errorf("searching moves, %w", err)
 	}

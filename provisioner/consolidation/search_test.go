@@ -93,19 +93,6 @@ func TestSearchGivesUpNodesThatTheRestCanHold(t *testing.T) {
 	}
 }
 
-func BenchmarkSearch500Nodes(b *testing.B) {
-	s := fragmented(500, 3)
-	s.Options.TimeBudget = 2 * time.Second
-	for b.Loop() {
-		plan, err := consolidation.Search(context.Background(), s)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(plan.After/plan.LowerBound, "after/bound")
-		b.Logf("cost %.3f after %.3f bound %.3f moves %d stats %+v", plan.Cost, plan.After, plan.LowerBound, len(plan.Moves), plan.Stats)
-	}
-}
-
 func search(t *testing.T, s consolidation.State) consolidation.Plan {
 	t.Helper()
 	s.Options.TimeBudget = 30 * time.Second

@@ -1,9 +1,6 @@
 package packing
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // boundSlack keeps the bound on the safe side of rounding errors.
 const boundSlack = 1 - 1e-9
@@ -11,9 +8,9 @@ const boundSlack = 1 - 1e-9
 // bound sets a lower bound on the cost of any plan that places the same pods,
 // the better of two:
 //
-//   - resources only: nodes must be bought for what the pods ask for in total
-//     beyond what is free on existing nodes, at the least price per unit that any
-//     mixture of offerings has (a linear program with a row per resource);
+//   - the cover: nodes must be bought for what the pods ask for in total, and for
+//     those that may not share a node, beyond what existing nodes have, at the
+//     least price that any mixture of offerings has (see cover);
 //   - Farley's: for any non-negative price of each class, no node holds pods
 //     worth more than the optimum of a knapsack's relaxation; scaling the prices
 //     until no offering holds more than it costs makes them a feasible solution
@@ -21,13 +18,18 @@ const boundSlack = 1 - 1e-9
 //     a bound. (A. A. Farley, "A note on bounding a class of linear programming
 //     problems, including cutting stock problems", Oper. Res. 38, 1990.)
 //
-// Both use each class's own rules about nodes and leave out all rules between
-// pods, so that they hold for every plan.
+// Of the rules between pods both know only how many of some pods a node may hold:
+// by anti-affinity over the host name, by host ports, and by spread over the host
+// name, read as Karpenter does: a node that may still be added counts as empty.
 func (s *solver) bound(out *Plan) {
 	placed := s.placed(out)
-	resources := s.resourceBound(placed)
-	s.stats.ResourceBound = resources
-	out.LowerBound = math.Max(resources, s.farley(placed)) * boundSlack
+	wanted := s.c.wantedPods(placed)
+	s.stats.ResourceBound = s.c.cover(wanted, s.c.t.existing(), false).value
+	bound := math.Max(s.stats.ResourceBound, s.c.cover(wanted, s.c.t.existing(), true).value)
+	if s.raised { // otherwise Farley's says what the cover does
+		bound = math.Max(bound, s.farley(placed))
+	}
+	out.LowerBound = bound * boundSlack
 	switch {
 	case out.LowerBound > 0:
 		out.Gap = math.Max(out.Cost/out.LowerBound-1, 0)
@@ -70,81 +72,6 @@ func (s *solver) anyPriced(c *class) bool {
 	return found
 }
 
-func (s *solver) resourceBound(placed []int) float64 {
-	c := s.c
-	need := make([]float64, len(c.d.names))
-	for i, cl := range c.classes {
-		for r, x := range cl.req {
-			need[r] += float64(x) * float64(placed[i]) / c.scale[r]
-		}
-	}
-	for _, sl := range c.t.all[c.t.first:] {
-		for r, x := range sl.free {
-			need[r] -= math.Max(float64(x), 0) / c.scale[r]
-		}
-	}
-	var rows []int
-	var demand []float64
-	for r, x := range need {
-		if x > 1e-12 {
-			rows, demand = append(rows, r), append(demand, x)
-		}
-	}
-	if len(rows) == 0 {
-		return 0
-	}
-	columns := make([]lpColumn, 0, c.t.first)
-	for i := range c.t.first {
-		sl := &c.t.all[i]
-		col := lpColumn{cost: sl.price}
-		for n, r := range rows {
-			if sl.free[r] > 0 {
-				col.index = append(col.index, int32(n))
-				col.count = append(col.count, float64(sl.free[r])/c.scale[r])
-			}
-		}
-		if sl.priced && len(col.index) > 0 {
-			columns = append(columns, col)
-		}
-	}
-	singles := make([]lpColumn, len(rows))
-	for n := range rows {
-		singles[n] = lpColumn{cost: math.Inf(1), index: []int32{int32(n)}, count: []float64{1}}
-		for _, col := range columns {
-			for k, at := range col.index {
-				if int(at) == n && col.cost/col.count[k] < singles[n].cost/singles[n].count[0] {
-					singles[n].cost, singles[n].count[0] = col.cost, col.count[k]
-				}
-			}
-		}
-		if math.IsInf(singles[n].cost, 1) {
-			return 0
-		}
-	}
-	lp := newMasterLP(demand, singles)
-	lp.columns = append(lp.columns, columns...)
-	lp.optimise(400)
-	// Weak duality, whatever the simplex left: scale until feasible.
-	theta := math.Inf(1)
-	for i := range columns {
-		worth := 0.0
-		for k, at := range columns[i].index {
-			worth += math.Max(lp.y[at], 0) * columns[i].count[k]
-		}
-		if worth > 0 {
-			theta = math.Min(theta, columns[i].cost/worth)
-		}
-	}
-	value := 0.0
-	for n := range rows {
-		value += math.Max(lp.y[n], 0) * demand[n]
-	}
-	if math.IsInf(theta, 1) {
-		return 0
-	}
-	return theta * value
-}
-
 // farley evaluates the class prices that the search ended with.
 func (s *solver) farley(placed []int) float64 {
 	c := s.c
@@ -164,7 +91,7 @@ func (s *solver) farley(placed []int) float64 {
 	theta := math.Inf(1)
 	for o := range p.offers {
 		sl := &c.t.all[p.offers[o].slot]
-		if !sl.priced || !p.load(o, y, nil) {
+		if !sl.priced || !p.load(o, fillOf{y: y}) {
 			continue
 		}
 		if most := p.sack.solve(); most > 0 {
@@ -185,7 +112,7 @@ func (s *solver) farley(placed []int) float64 {
 				p.offers[0].kinds.set(k)
 			}
 		}
-		if p.load(0, y, nil) {
+		if p.load(0, fillOf{y: y}) {
 			value -= p.sack.solve()
 		}
 	}
@@ -285,18 +212,4 @@ func (s *solver) boundKinds(placed []int, worth map[*class]float64) ([]*kind, []
 		value[k] /= float64(kinds[k].demand)
 	}
 	return kinds, value
-}
-
-// ResourceBound is the resource-only lower bound on what any plan that places all
-// pods of a problem costs, in USD per hour: quick, and blind to every rule but
-// the sums of resources. Pods that no priced offering could hold count for
-// nothing.
-func ResourceBound(p Problem) (float64, error) {
-	p.Options = p.Options.withDefaults()
-	c, err := compile(&p, false)
-	if err != nil {
-		return 0, fmt.Errorf("compiling problem, %w", err)
-	}
-	s := &solver{c: c}
-	return s.resourceBound(s.placed(&Plan{})) * boundSlack, nil
 }

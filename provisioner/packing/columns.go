@@ -7,36 +7,46 @@ import (
 	"slices"
 )
 
-// maxPricingRounds bounds the column generation; quality gains little beyond.
-const maxPricingRounds = 60
+// maxAscents bounds how often prices that no offer pays for are raised.
+const maxAscents = 4
 
-// columnsPerRound is how many of the best columns of a round enter the LP.
-const columnsPerRound = 24
+// paidFor is the share of its cost that some offer must be worth by the prices of
+// each kind on it; below it the prices of kinds that go nowhere else are raised.
+const paidFor = 0.97
 
-// pricingTolerance ends column generation when the prices are within this share
-// of feasible for the LP's dual: then the LP's value is within it of optimal.
-const pricingTolerance = 0.003
-
-// pricing runs column generation for the items that are left to buy for.
+// pricing finds what one more copy of each kind is worth, and the fills of nodes that
+// those prices pay for best.
 type pricing struct {
 	c      *compiled
+	items  []*item
 	kinds  []*kind
 	offers []offer
 	// y is the price of one more copy of each kind, in USD per hour.
 	y []float64
 	// hot are the offers that the prices pay for best, best first.
-	hot     []int
+	hot []int
+	// reach is the share of the offers that each kind may use.
+	reach []float64
+	// need is the number of nodes that the pods of each kind need because they must
+	// be apart.
+	need []float64
+	// bound is below the cost of nodes for what existing ones were not filled
+	// with, in USD per hour.
+	bound float64
+	// columns counts those of column generation.
+	columns int
+	// raised is set when the prices are not the cover's alone.
+	raised bool
+	// work counts what fills cost to find: about 50 ns each.
+	work int
+	// dearest is the highest cost of an offer.
+	dearest float64
 	rows    []int // resources that some kind asks for
 	sack    knapsack
-	lp      *masterLP
-	columns int
-	// upper bounds the value of the last fill; most is the largest ratio of
-	// such a bound to the offer's cost in a round.
-	upper, most float64
 }
 
 func newPricing(c *compiled, items []*item) *pricing {
-	p := &pricing{c: c, kinds: fewKinds(c, items)}
+	p := &pricing{c: c, items: items, kinds: fewKinds(c, items)}
 	p.offers = buildOffers(c, p.kinds)
 	for r := range c.d.names {
 		if slices.ContainsFunc(p.kinds, func(k *kind) bool { return k.req[r] > 0 }) {
@@ -46,91 +56,150 @@ func newPricing(c *compiled, items []*item) *pricing {
 	return p
 }
 
-// run generates columns until none improves, or the context ends.
+// run finds prices: those of the cover first, which are right where every pod may
+// go everywhere. Where not, the kinds that only dearer offers hold are raised until
+// some offer with them on it is worth its cost.
 func (p *pricing) run(ctx context.Context) {
 	p.y = make([]float64, len(p.kinds))
 	if len(p.kinds) == 0 || len(p.offers) == 0 {
 		return
 	}
-	demand := make([]float64, len(p.kinds))
-	singles := make([]lpColumn, len(p.kinds))
-	for i, k := range p.kinds {
-		demand[i] = float64(k.demand)
-		singles[i] = p.single(i, k)
-		p.y[i] = singles[i].cost / singles[i].count[0]
-	}
-	p.lp = newMasterLP(demand, singles)
-	type candidate struct {
-		col     lpColumn
-		reduced float64
-	}
-	for range maxPricingRounds {
-		if ctx.Err() != nil {
-			break
-		}
-		var found []candidate
-		p.most = 0
+	p.byCover()
+	p.reaches()
+	ratio := make([]float64, len(p.offers))
+	for n := 0; ctx.Err() == nil; n++ {
 		for o := range p.offers {
-			col, value := p.fill(o, p.lp.y, nil)
-			p.most = max(p.most, p.upper/p.offers[o].cost)
-			if r := col.cost - value; r < -1e-7*(1+p.offers[o].cost) {
-				found = append(found, candidate{col, r})
+			if ratio[o] = 0; p.load(o, fillOf{y: p.y}) {
+				ratio[o] = p.sack.solve() / p.offers[o].cost
 			}
 		}
-		if len(found) == 0 || p.most < 1+pricingTolerance {
-			break // no prices can be more than this share too high
+		if n == maxAscents || !p.ascend(ratio) {
+			break
 		}
-		slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.reduced, b.reduced) })
-		for _, f := range found[:min(len(found), columnsPerRound)] {
-			p.lp.add(f.col)
-		}
-		p.lp.optimise(2*p.lp.m + 50)
-		p.columns += min(len(found), columnsPerRound)
-		p.lp.prune(3*p.lp.m + columnsPerRound)
+		p.raised = true
 	}
-	for i, y := range p.lp.y {
-		p.y[i] = max(y, 0)
+	p.hot = make([]int, len(p.offers))
+	for o := range p.offers {
+		p.hot[o] = o
 	}
-	p.rankOffers()
+	for i := range p.offers {
+		p.dearest = max(p.dearest, p.offers[i].cost)
+	}
+	slices.SortStableFunc(p.hot, func(a, b int) int { return cmp.Compare(ratio[b], ratio[a]) })
 }
 
-// single is the offer that is cheapest per copy for one kind alone.
-func (p *pricing) single(i int, k *kind) lpColumn {
-	best := lpColumn{offer: -1, cost: math.Inf(1), index: []int32{int32(i)}, count: []float64{1}}
-	for at, o := range p.offers {
-		if !o.kinds.has(i) {
+// byCover prices each kind as the mean of its items.
+func (p *pricing) byCover() {
+	var list []wanted
+	for _, k := range p.kinds {
+		for _, i := range k.items {
+			list = append(list, wanted{u: p.items[i].u, n: p.items[i].todo, slots: p.items[i].slots})
+		}
+	}
+	cover := p.c.cover(list, p.c.t.existing(), true)
+	if cover.value <= 0 {
+		cover = p.c.cover(list, nil, true) // there is room for all, but in pieces
+	}
+	n := 0
+	for i, k := range p.kinds {
+		for range k.items {
+			p.y[i] += cover.worth(list[n].u) * float64(list[n].n) / float64(k.demand)
+			n++
+		}
+	}
+}
+
+// ascend raises the prices of kinds that no offer pays for; false when there are none.
+func (p *pricing) ascend(ratio []float64) bool {
+	best := make([]float64, len(p.kinds))
+	for o := range p.offers {
+		p.offers[o].kinds.each(func(i int) bool {
+			best[i] = max(best[i], ratio[o])
+			return true
+		})
+	}
+	raised := false
+	for i := range p.y {
+		switch {
+		case p.y[i] <= 0:
+			raised = true
+			p.y[i] = p.alone(i)
+		case best[i] > 0 && best[i] < paidFor:
+			raised = true
+			p.y[i] /= best[i]
+		}
+	}
+	return raised
+}
+
+// alone is what one copy of a kind costs on the offer that is cheapest for it alone.
+func (p *pricing) alone(i int) float64 {
+	k, least := p.kinds[i], math.Inf(1)
+	for o := range p.offers {
+		if !p.offers[o].kinds.has(i) {
 			continue
 		}
-		n := float64(max(1, min(k.req.times(p.c.t.all[o.slot].free, k.demand), k.perNode)))
-		cost := o.cost
+		slot := p.offers[o].slot
+		n := float64(max(1, min(k.req.times(p.c.t.all[slot].free, k.demand), k.perNode)))
+		usd := p.offers[o].cost / n
 		if k.penalty != nil {
-			cost += n * k.penalty[o.slot]
+			usd += k.penalty[slot]
 		}
-		if cost/n < best.cost/best.count[0] {
-			best.cost, best.count[0], best.offer = cost, n, at
-		}
+		least = min(least, usd)
 	}
-	if math.IsInf(best.cost, 1) { // all its offers went away, by a limit
-		best.cost = 1
+	if math.IsInf(least, 1) {
+		return 0
 	}
-	return best
+	return least
 }
 
-// load fills the knapsack for one offer; left limits the copies when not nil. It
-// returns false when nothing is worth having.
-func (p *pricing) load(o int, y []float64, left []int) bool {
+// reaches works out which share of the offers each kind may use.
+func (p *pricing) reaches() {
+	p.reach = make([]float64, len(p.kinds))
+	for o := range p.offers {
+		p.offers[o].kinds.each(func(i int) bool {
+			p.reach[i] += 1 / float64(len(p.offers))
+			return true
+		})
+	}
+}
+
+// fillOf says what a fill may hold and what it is worth.
+type fillOf struct {
+	// y is the worth of one more copy of each kind.
+	y []float64
+	// left limits the copies; nil means the demand.
+	left []int
+	// remaining is the worth of all that is left. When it is not 0, a fill takes
+	// of each kind little more than the node's share of that: a node that picked
+	// what suits it best would leave the others with what suits nobody.
+	remaining float64
+	style     style
+}
+
+// load fills the knapsack for one offer; it returns false when nothing is worth
+// having.
+func (p *pricing) load(o int, f fillOf) bool {
 	of := &p.offers[o]
 	free := p.c.t.all[of.slot].free
 	p.sack.reset(len(p.rows))
 	of.kinds.each(func(i int) bool {
 		k := p.kinds[i]
-		v := y[i]
+		v := f.y[i]
 		if k.penalty != nil {
 			v -= k.penalty[of.slot]
 		}
 		most := k.demand
-		if left != nil {
-			most = left[i]
+		if f.left != nil {
+			most = f.left[i]
+		}
+		if f.remaining > 0 {
+			if share := f.style.evenness * of.cost / (f.remaining * p.reach[i]); share < 1 {
+				most = int(math.Ceil(share * float64(most)))
+			}
+		}
+		if f.remaining > 0 && p.need[i] > f.style.early*f.remaining*p.reach[i]/of.cost {
+			v *= f.style.boost
 		}
 		most = min(most, k.perNode)
 		if v <= 0 || most <= 0 {
@@ -146,17 +215,18 @@ func (p *pricing) load(o int, y []float64, left []int) bool {
 		p.sack.column(int32(i), v, float64(min(most, max(1, k.req.times(free, most)))))
 		return true
 	})
+	p.work += 20 + p.sack.n
 	return p.sack.n > 0
 }
 
 // fill finds a valuable fill of an offer. The column's cost includes penalties,
 // and so does not the value.
-func (p *pricing) fill(o int, y []float64, left []int) (lpColumn, float64) {
+func (p *pricing) fill(o int, f fillOf) (lpColumn, float64) {
 	col := lpColumn{offer: o, cost: p.offers[o].cost}
-	if p.upper = 0; !p.load(o, y, left) {
+	if !p.load(o, f) {
 		return col, 0
 	}
-	p.upper = p.sack.solve()
+	p.sack.solve()
 	p.sack.round()
 	value := 0.0
 	for j, n := range p.sack.integral {
@@ -166,23 +236,10 @@ func (p *pricing) fill(o int, y []float64, left []int) (lpColumn, float64) {
 		i := p.sack.id[j]
 		col.index = append(col.index, i)
 		col.count = append(col.count, float64(n))
-		value += y[i] * float64(n)
+		value += f.y[i] * float64(n)
 		if pen := p.kinds[i].penalty; pen != nil {
 			col.cost += float64(n) * pen[p.offers[o].slot]
 		}
 	}
 	return col, value
-}
-
-// rankOffers orders the offers by what the prices pay per dollar of them.
-func (p *pricing) rankOffers() {
-	ratio := make([]float64, len(p.offers))
-	p.hot = make([]int, len(p.offers))
-	for o := range p.offers {
-		p.hot[o] = o
-		if p.load(o, p.y, nil) {
-			ratio[o] = p.sack.solve() / p.offers[o].cost
-		}
-	}
-	slices.SortStableFunc(p.hot, func(a, b int) int { return cmp.Compare(ratio[b], ratio[a]) })
 }

@@ -3,6 +3,7 @@ package packing
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,6 +31,9 @@ func (c *compiled) residing(slot, group int) int32 { return c.residentsOf[[2]int
 // compile reads a problem. strict makes every domain of a spread constraint count
 // where any node could be bought, not only those where its own pods could go.
 func compile(p *Problem, strict bool) (*compiled, error) {
+	if p.Memo == nil {
+		p.Memo = &Memo{}
+	}
 	relevant, asked := map[string]bool{}, map[corev1.ResourceName]bool{}
 	for i := range p.Pods {
 		if p.Pods[i].Pod == nil {
@@ -43,8 +47,8 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 			return nil, fmt.Errorf("two nodes are named %q", p.Nodes[i].Name)
 		}
 		names[p.Nodes[i].Name] = true
-		for j := range p.Nodes[i].Pods {
-			relevantLabels(relevant, p.Nodes[i].Pods[j].Pod)
+		for _, key := range p.residents(i).keys {
+			relevant[key] = true
 		}
 	}
 	f := newFingerprinter(relevant)
@@ -73,6 +77,9 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 	c.measure()
 	return c, nil
 }
+
+// residents is what is known of the pods on node i.
+func (p *Problem) residents(i int) *residents { return p.Memo.of(p.Nodes[i].Pods) }
 
 // measure finds the scale of each resource.
 func (c *compiled) measure() {
@@ -108,16 +115,23 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 		}
 	}
 	owned := map[*corev1.Pod][]int{}
+	carried := map[labelValue]bool{}
+	for _, cl := range c.classes {
+		for k, v := range cl.rep.Labels {
+			carried[labelValue{k, v}] = true
+		}
+	}
 	for ni := range c.p.Nodes {
-		for pi := range c.p.Nodes[ni].Pods {
-			pod := c.p.Nodes[ni].Pods[pi].Pod
-			groups, err := topo.antiTerms(pod)
+		avoiding := c.p.residents(ni).avoiding
+		for i := range avoiding {
+			if !avoiding[i].concerns(carried) {
+				continue
+			}
+			groups, err := topo.antiTerms(avoiding[i].pod)
 			if err != nil {
 				return err
 			}
-			if len(groups) > 0 {
-				owned[pod] = groups
-			}
+			owned[avoiding[i].pod] = groups
 		}
 	}
 	c.groups = topo.groups
@@ -132,10 +146,9 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 func (c *compiled) freeOf(s *slot) {
 	n := &c.p.Nodes[s.node]
 	s.free = c.d.vec(n.Allocatable)
-	for i := range n.Pods {
-		s.free.sub(c.d.request(&n.Pods[i]))
-		s.ports = append(s.ports, hostPorts(n.Pods[i].Pod)...)
-	}
+	r := c.p.residents(s.node)
+	r.subtract(s.free, c.d)
+	s.ports = slices.Clip(r.ports)
 	s.free.sub(c.d.vec(n.Daemons))
 }
 
@@ -153,11 +166,16 @@ func (c *compiled) count(m *groupMatcher, f *fingerprinter, owned map[*corev1.Po
 		}
 		for pi := range c.p.Nodes[ni].Pods {
 			pod := c.p.Nodes[ni].Pods[pi].Pod
-			key = f.identity(key[:0], pod)
-			groups, ok := seen[string(key)]
-			if !ok {
-				groups = m.of(pod)
-				seen[string(key)] = groups
+			var groups []int
+			if len(m.rest) == 0 {
+				groups = m.of(pod) // a look at few labels
+			} else {
+				key = f.identity(key[:0], pod)
+				var ok bool
+				if groups, ok = seen[string(key)]; !ok {
+					groups = m.of(pod)
+					seen[string(key)] = groups
+				}
 			}
 			for _, g := range groups {
 				c.resident(b, si, g, false)

@@ -7,10 +7,6 @@ import (
 	"slices"
 )
 
-// hotOffers is how many of the best offers are looked at for a typical node;
-// the last nodes look at all.
-const hotOffers = 20
-
 // packer turns items into bins.
 type packer struct {
 	c     *compiled
@@ -30,7 +26,16 @@ type packer struct {
 	// minValues are the checks of pools with minValues, by pool.
 	minValues map[int]*minValuesCheck
 	// dead slots took not one pod when last tried.
-	dead map[int]bool
+	dead       map[int]bool
+	candidates []int // scratch
+	apart      []apartness
+	style      style
+	// recent offers were best when all were looked at last, and lastRatio was the
+	// worth of the best; they are looked at again times more.
+	recent    []int
+	seen      []rated
+	lastRatio float64
+	again     int
 }
 
 func newPacker(c *compiled, items []*item, price *pricing) *packer {
@@ -53,6 +58,8 @@ func newPacker(c *compiled, items []*item, price *pricing) *packer {
 		l.left = slices.Clone(l.left)
 		p.limits = append(p.limits, l)
 	}
+	p.apart = p.apartnesses()
+	price.need = make([]float64, len(price.kinds))
 	for _, b := range c.existing {
 		p.existing = append(p.existing, b.clone())
 	}
@@ -127,9 +134,32 @@ func (p *packer) fillExisting() {
 	}
 }
 
+// restart takes all bought bins apart.
+func (p *packer) restart() {
+	for _, b := range p.bins {
+		s := &p.c.t.all[b.slot]
+		p.limits[s.pool].take(p.c.typeOf(s), -1)
+		for _, l := range b.load {
+			p.account(l.it.index, l.n)
+		}
+	}
+	p.bins = nil
+	clear(p.dead)
+}
+
+// boundRest bounds the cost of nodes for what the existing ones have not taken.
+func (p *packer) boundRest() float64 {
+	var list []wanted
+	for i, n := range p.left {
+		if n > 0 && p.kindOf(i) >= 0 {
+			list = append(list, wanted{u: p.items[i].u, n: n, slots: p.items[i].slots})
+		}
+	}
+	return p.c.cover(list, nil, true).value
+}
+
 // buy opens bins for what is left, the fill that is worth most per dollar first.
 func (p *packer) buy(ctx context.Context) {
-	hot := p.price.hot[:min(hotOffers, len(p.price.hot))]
 	for ctx.Err() == nil {
 		remaining := 0.0
 		for k, n := range p.kindLeft {
@@ -138,17 +168,7 @@ func (p *packer) buy(ctx context.Context) {
 		if !p.anyLeft() {
 			return
 		}
-		candidates := hot
-		for _, o := range hot {
-			if p.price.offers[o].cost > 0.5*remaining {
-				candidates = p.price.hot
-				break
-			}
-		}
-		col, o := p.best(candidates)
-		if o < 0 && len(candidates) < len(p.price.hot) {
-			col, o = p.best(p.price.hot)
-		}
+		col, o := p.choose(remaining)
 		if o < 0 {
 			return
 		}
@@ -158,86 +178,8 @@ func (p *packer) buy(ctx context.Context) {
 	}
 }
 
-// followShare is how much of a whole use may be missing for a column of the LP to
-// be realised. Measured on the benchmark mixes: 0.4 is better than 0, and than to
-// solve the LP again for what is left after each step.
-const followShare = 0.4
-
-// follow realises the nearly whole part of the LP's solution, the most used
-// columns first.
-func (p *packer) follow() {
-	lp := p.price.lp
-	if lp == nil {
-		return
-	}
-	type use struct {
-		column int
-		n      float64
-	}
-	var uses []use
-	for i, b := range lp.basis {
-		if b >= 0 && lp.columns[b].offer >= 0 && lp.x[i] > 1-followShare {
-			uses = append(uses, use{b, lp.x[i]})
-		}
-	}
-	slices.SortStableFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.column, b.column)) })
-	for _, u := range uses {
-		col := lp.columns[u.column]
-		for range int(u.n + followShare) {
-			if p.short(col) {
-				break
-			}
-			if ok, _ := p.openOnce(col.offer, col); !ok {
-				break
-			}
-		}
-	}
-}
-
-// short tells whether less is left than a column holds.
-func (p *packer) short(col lpColumn) bool {
-	for n, i := range col.index {
-		if p.kindLeft[i] < int(col.count[n]) {
-			return true
-		}
-	}
-	return false
-}
-
 func (p *packer) anyLeft() bool {
 	return slices.ContainsFunc(p.kindLeft, func(n int) bool { return n > 0 })
-}
-
-func (p *packer) best(offers []int) (lpColumn, int) {
-	var best lpColumn
-	at, ratio := -1, 0.0
-	for _, o := range offers {
-		of := &p.price.offers[o]
-		s := &p.c.t.all[of.slot]
-		if p.dead[of.slot] || !p.limits[s.pool].allows(p.c.typeOf(s)) {
-			continue
-		}
-		col, value := p.price.fill(o, p.price.y, p.kindLeft)
-		if len(col.index) == 0 {
-			col, value = p.worthless(o)
-		}
-		if len(col.index) > 0 && (at < 0 || value/col.cost > ratio) {
-			best, at, ratio = col, o, value/col.cost
-		}
-	}
-	return best, at
-}
-
-// worthless fills an offer with kinds that have no price: those that only ride
-// along in the LP's solution, or whose penalty eats their value.
-func (p *packer) worthless(o int) (lpColumn, float64) {
-	of := &p.price.offers[o]
-	for _, k := range p.order {
-		if p.kindLeft[k] > 0 && of.kinds.has(k) {
-			return lpColumn{cost: of.cost, index: []int32{int32(k)}, count: []float64{1}}, 1e-9
-		}
-	}
-	return lpColumn{}, 0
 }
 
 // open buys nodes of one offer for a pattern as often as the pattern can be

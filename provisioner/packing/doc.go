@@ -13,17 +13,21 @@
 //     the host name become a choice of cell (one value of each key) per pod,
 //     made one pod at a time in an order kube-scheduler could take. What follows
 //     treats the cell as part of the pod's feasibility.
-//  3. Price. A column is one filled node of one offering. A restricted master LP
-//     over the columns yields a price per class (its duals), and a bounded
-//     fractional knapsack per offering finds the column that those prices pay
-//     for best (Gilmore and Gomory 1961, 1963). Farley's bound (1990) turns the same
-//     numbers into a lower bound on the cost of any plan.
-//  4. Construct. Existing nodes are filled with what is dearest to buy for; the
-//     LP's columns are rounded down and realised with real pods; the remainder is
-//     packed greedily by value per dollar. A problem small enough is solved
+//  3. Price. A small linear program covers what all pods ask for in total, and the
+//     number of nodes that pods which must be apart need, by nodes bought in
+//     fractions. Its duals price each kind of pod; kinds that only dearer offerings
+//     hold are raised until those are worth their cost; where that does badly, column
+//     generation refines them. The same numbers give a lower
+//     bound on the cost of any plan, and Farley's (1990) another.
+//  4. Construct. Existing nodes are filled with what is dearest to buy for. Then
+//     nodes are bought one pattern after another: the bounded knapsack that the prices
+//     pay for best (Gilmore and Gomory 1961), taking little more than a node's share of
+//     each kind, so that what is left still fills nodes well. No style of choosing
+//     sizes is best for all, so several are tried. A problem small enough is solved
 //     exactly by dynamic programming instead.
 //  5. Improve. Nodes are downsized, emptied into one another's slack, and small
-//     groups of the worst are taken apart and packed anew, while time lasts.
+//     groups of the worst are taken apart and packed anew, until the cost is close to
+//     the bound or a measured amount of work is spent.
 //  6. Check. Every placement is replayed against the rules by code that shares
 //     nothing with the construction; a pod that fails is taken out and reported.
 //

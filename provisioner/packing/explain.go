@@ -37,10 +37,16 @@ func (s *solver) unplaced(ctx context.Context, taken []int) []Unplaced {
 	if len(order) == 0 {
 		return nil
 	}
-	x := &explainer{s: s, f: newFeasibility(s.c.t), outOfTime: ctx.Err() != nil}
+	var x *explainer
+	if !s.stats.TooDear {
+		x = &explainer{s: s, f: newFeasibility(s.c.t), outOfTime: ctx.Err() != nil}
+	}
 	var out []Unplaced
 	for _, c := range order {
-		why := x.class(c)
+		var why Unplaced
+		if !s.stats.TooDear {
+			why = x.class(c)
+		}
 		for _, pod := range left[c] {
 			u := why
 			u.Pod = int(pod)

@@ -16,41 +16,6 @@ type improver struct {
 	rounds int
 }
 
-// downsize moves each bin to the cheapest offer that holds it.
-func (m *improver) downsize() {
-	for _, b := range m.p.bins {
-		m.shrink(b)
-	}
-}
-
-func (m *improver) shrink(b *bin) {
-	p := m.p
-	used := b.used(len(p.c.d.names))
-	now := p.c.binCost(b, b.slot)
-	from := &p.c.t.all[b.slot]
-	for i := range p.price.offers {
-		of := &p.price.offers[i]
-		if of.cost >= now-1e-12 {
-			break // offers ascend in cost
-		}
-		s := &p.c.t.all[of.slot]
-		if !b.holds(s, of.slot, used, false) || p.c.binCost(b, of.slot) >= now-1e-12 {
-			continue
-		}
-		p.limits[from.pool].take(p.c.typeOf(from), -1)
-		old := b.slot
-		if p.limits[s.pool].allows(p.c.typeOf(s)) {
-			b.retarget(p.c.t, of.slot, used)
-			if p.choiceEnough(b) {
-				p.limits[s.pool].take(p.c.typeOf(s), 1)
-				return
-			}
-			b.retarget(p.c.t, old, used)
-		}
-		p.limits[from.pool].take(p.c.typeOf(from), 1)
-	}
-}
-
 // waste is what a bin costs beyond what the prices say its pods are worth.
 func (m *improver) waste(b *bin) float64 {
 	w := m.p.c.binCost(b, b.slot)
@@ -127,20 +92,25 @@ func (m *improver) scatter(b *bin) bool {
 	return true
 }
 
-// recreate takes a few bins apart and packs their pods anew with shaken prices,
-// and keeps the result when it is cheaper.
-func (m *improver) recreate(ctx context.Context, rounds int) {
+// recreate takes a few bins apart and packs their pods anew in another style and
+// with shaken prices, keeps the result when it is cheaper, and goes on until work is
+// spent or the cost is close to the bound.
+func (m *improver) recreate(ctx context.Context, work int) {
 	p := m.p
 	if len(p.bins) == 0 {
 		return
 	}
-	y := p.price.y
-	defer func() { p.price.y = y }()
-	for range rounds {
+	y, st := p.price.y, p.style
+	defer func() { p.price.y, p.style = y, st }()
+	cost := p.outcome().cost
+	for p.price.work < work && cost > goodEnough*p.price.bound {
 		if ctx.Err() != nil || len(p.bins) == 0 {
 			return
 		}
 		m.rounds++
+		p.price.work += 200
+		p.again = 0
+		p.style = m.anyStyle()
 		chosen := m.choose()
 		before := 0.0
 		for _, b := range chosen {
@@ -169,13 +139,14 @@ func (m *improver) recreate(ctx context.Context, rounds int) {
 		p.buy(ctx)
 		p.price.y = y
 		for _, b := range p.bins[keep:] {
-			m.shrink(b)
+			p.shrink(b)
 		}
 		after := 0.0
 		for _, b := range p.bins[keep:] {
 			after += p.c.binCost(b, b.slot)
 		}
 		if after < before-1e-9 && m.settled(chosen) {
+			cost += after - before
 			continue
 		}
 		for _, b := range p.bins[keep:] {
@@ -215,8 +186,20 @@ func (m *improver) settled(chosen []*bin) bool {
 	return true
 }
 
-// choose picks two to five bins: one of the most wasteful of a small sample, and
-// others that could take its pods.
+// anyStyle draws a style from about where the listed ones are.
+func (m *improver) anyStyle() style {
+	return style{
+		fewest: 1 + 7*m.rng.Float64(), largest: 1 + 5*m.rng.Float64(), evenness: 1 + 2*m.rng.Float64(),
+		early: 0.3 + 0.5*m.rng.Float64(), boost: 1 + m.rng.Float64(),
+	}
+}
+
+// fewBins is how many bins are few enough for half or more of them to be taken apart
+// at once, every third time.
+const fewBins = 60
+
+// choose picks two to six bins, or many of few: one of the most wasteful of a small
+// sample, and others that could take its pods.
 func (m *improver) choose() []*bin {
 	p := m.p
 	pick := func(sample int) *bin {
@@ -231,7 +214,10 @@ func (m *improver) choose() []*bin {
 		return best
 	}
 	chosen := []*bin{pick(4)}
-	want := 2 + m.rng.IntN(4)
+	want := 2 + m.rng.IntN(5)
+	if len(p.bins) <= fewBins && m.rng.IntN(3) == 0 {
+		want = len(p.bins)/2 + m.rng.IntN(len(p.bins)/2+1)
+	}
 	for range 4 * want {
 		if len(chosen) == want {
 			break
@@ -293,11 +279,14 @@ func (m *improver) fillRoom(chosen []*bin) []roomUndo {
 	return log
 }
 
+// shaken is by what share prices vary.
+const shaken = 0.07
+
 // shake varies prices so that the greedy choice takes other turns.
 func (m *improver) shake(y []float64) []float64 {
 	out := make([]float64, len(y))
 	for i, v := range y {
-		out[i] = v * (0.85 + 0.3*m.rng.Float64())
+		out[i] = v * (1 - shaken + 2*shaken*m.rng.Float64())
 	}
 	return out
 }

@@ -136,6 +136,11 @@ func buildOffers(c *compiled, kinds []*kind) []offer {
 // beats tells whether a holds whatever b holds, for no more.
 func (c *compiled) beats(a, b offer, kinds []*kind, penalised bool) bool {
 	x, y := &c.t.all[a.slot], &c.t.all[b.slot]
+	for r := range x.free {
+		if x.free[r] < y.free[r] {
+			return false
+		}
+	}
 	if a.cost > b.cost || x.priced != y.priced || len(x.ports) > 0 || !a.kinds.contains(b.kinds) {
 		return false
 	}
@@ -144,11 +149,6 @@ func (c *compiled) beats(a, b offer, kinds []*kind, penalised bool) bool {
 	}
 	if len(c.t.pools[x.pool].names) > 0 && x.typ != y.typ {
 		return false // the cheaper one may count for more against the limit
-	}
-	for r := range x.free {
-		if x.free[r] < y.free[r] {
-			return false
-		}
 	}
 	if penalised {
 		for _, k := range kinds {

@@ -24,6 +24,8 @@ type knapsack struct {
 	basis    []int // column, or n+r for the slack of row r
 	xb       []float64
 	alpha    []float64
+	score    []float64
+	density  []float64
 	atUpper  []bool
 	inBasis  []bool
 	order    []int
@@ -66,12 +68,23 @@ func (k *knapsack) solve() float64 {
 		k.inBasis[n+r] = true
 		k.xb[r] = 1
 	}
+	k.score = resize(k.score, n+m)
+	k.reprice()
 	for range 4*(n+m) + 16 {
-		j, down := k.entering()
+		j := -1
+		for i, s := range k.score {
+			if s > 1e-9 && (j < 0 || s > k.score[j]) {
+				j = i
+			}
+		}
 		if j < 0 {
 			break
 		}
-		k.pivot(j, down)
+		if k.pivot(j, j < n && k.atUpper[j]) {
+			k.reprice()
+		} else {
+			k.score[j] = 0 // it went from one bound to the other, and no price changed
+		}
 	}
 	for r, b := range k.basis {
 		if b < n {
@@ -107,10 +120,11 @@ func (k *knapsack) gain(j int) float64 {
 	return d
 }
 
-func (k *knapsack) entering() (j int, down bool) {
-	best, at := 1e-9, -1
+// reprice scores each column outside the basis by what it gains to bring it in.
+func (k *knapsack) reprice() {
 	m := k.rows
 	for j := range k.n {
+		k.score[j] = 0
 		if k.inBasis[j] {
 			continue
 		}
@@ -118,23 +132,24 @@ func (k *knapsack) entering() (j int, down bool) {
 		for r, a := range k.a[j*m : (j+1)*m] {
 			d -= k.y[r] * a
 		}
-		scale := max(k.v[j], 1e-12)
 		if k.atUpper[j] {
 			d = -d
 		}
-		if d/scale > 1e-7 && d*k.u[j] > best {
-			best, at, down = d*k.u[j], j, k.atUpper[j]
+		if d > 1e-7*max(k.v[j], 1e-12) {
+			k.score[j] = d * k.u[j]
 		}
 	}
 	for r := range m {
-		if !k.inBasis[k.n+r] && -k.y[r] > best {
-			best, at, down = -k.y[r], k.n+r, false
+		k.score[k.n+r] = 0
+		if !k.inBasis[k.n+r] {
+			k.score[k.n+r] = -k.y[r]
 		}
 	}
-	return at, down
 }
 
-func (k *knapsack) pivot(j int, down bool) {
+// pivot brings a column in, up from 0 or down from its upper bound; false means
+// that it went to its other bound without entering the basis.
+func (k *knapsack) pivot(j int, down bool) bool {
 	m, n := k.rows, k.n
 	for i := range m {
 		s := 0.0
@@ -169,14 +184,14 @@ func (k *knapsack) pivot(j int, down bool) {
 		}
 	}
 	if math.IsInf(step, 1) {
-		return
+		return false
 	}
 	for i, a := range k.alpha {
 		k.xb[i] -= sign * a * step
 	}
 	if leave < 0 { // from one bound to the other
 		k.atUpper[j] = !down
-		return
+		return false
 	}
 	if b := k.basis[leave]; b < n {
 		k.atUpper[b] = toUpper
@@ -208,6 +223,7 @@ func (k *knapsack) pivot(j int, down bool) {
 			}
 		}
 	}
+	return true
 }
 
 // round makes the relaxation integral: down, then up again by gain per what is
@@ -234,18 +250,19 @@ func (k *knapsack) round() float64 {
 	}
 	k.order = k.order[:0]
 	for j := range k.n {
-		if float64(k.integral[j]) < k.u[j] {
+		if float64(k.integral[j]) < k.u[j] && k.fit(j, 1) > 0 {
 			k.order = append(k.order, j)
 		}
 	}
-	density := func(j int) float64 {
+	k.density = resize(k.density, k.n)
+	for _, j := range k.order {
 		w := 1e-9
 		for r, a := range k.a[j*m : (j+1)*m] {
 			w += (max(k.y[r], 0) + 1e-9) * a
 		}
-		return k.v[j] / w
+		k.density[j] = k.v[j] / w
 	}
-	slices.SortStableFunc(k.order, func(a, b int) int { return cmp.Compare(density(b), density(a)) })
+	slices.SortStableFunc(k.order, func(a, b int) int { return cmp.Compare(k.density[b], k.density[a]) })
 	for _, j := range k.order {
 		if c := k.fit(j, k.u[j]-float64(k.integral[j])); c > 0 {
 			put(j, c)

@@ -15,9 +15,8 @@ type lpColumn struct {
 	count []float64
 }
 
-// masterLP solves min c·x, Ax ≥ d, x ≥ 0 for a matrix that grows by columns. It
-// is a revised primal simplex with an explicit inverse: the rows are few (one
-// per kind of pod) and the columns many and thin.
+// masterLP solves min c·x, Ax ≥ d, x ≥ 0. It is a revised primal simplex with an
+// explicit inverse: the rows are few and the columns, one per offering, many.
 //
 // Its answers guide the search and nothing else: the plan is built of real pods,
 // and the lower bound is valid for any non-negative prices, so that rounding

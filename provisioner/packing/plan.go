@@ -111,6 +111,9 @@ func (a *alternatives) of(b *bin) []Alternative {
 	priceCap := chosen.cost * a.c.p.Options.AlternativePriceCap
 	for _, i := range a.slots[chosen.pool] {
 		s := &a.c.t.all[i]
+		if check == nil && (s.cost > priceCap || len(out) >= a.c.p.Options.MaxAlternatives) {
+			break // cheapest first: nothing that follows is wanted
+		}
 		if i == b.slot || !sameOpen(s, chosen) || !a.within(s, chosen) || !b.holds(s, i, used, true) {
 			continue
 		}

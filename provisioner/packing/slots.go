@@ -40,6 +40,9 @@ type slotTable struct {
 	pools []poolLimit
 }
 
+// existing are the slots that are nodes already.
+func (t *slotTable) existing() []slot { return t.all[t.first:] }
+
 // labelIndex tells for one label key which slots carry which value.
 type labelIndex struct {
 	has    bitset

@@ -86,6 +86,9 @@ func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
 	s.lap(&s.stats.Construct, &clock)
 	s.pack(ctx, &clock)
 	s.check()
+	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
+		s.stats.TooDear = true
+	}
 	plan := s.plan(ctx)
 	s.stats.Truncated = ctx.Err() != nil
 	s.stats.Classes, s.stats.Options = len(c.classes), len(c.t.all)
@@ -102,6 +105,8 @@ type solver struct {
 	stats  Stats
 	// worth is the price of one more copy of each item, by item index.
 	worth []float64
+	// raised is set when worth is more than what the cover says.
+	raised bool
 	// disturbed groups had pods counted that found no room after all.
 	disturbed map[int]bool
 }
@@ -124,7 +129,7 @@ func (s *solver) pack(ctx context.Context, clock *time.Time) {
 			return
 		}
 		s.round(ctx, clock)
-		if ctx.Err() != nil || !s.fallBack() {
+		if ctx.Err() != nil || s.stats.TooDear || !s.fallBack() {
 			return
 		}
 	}
@@ -147,29 +152,30 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	}
 	price := newPricing(s.c, s.assign.items)
 	price.run(ctx)
-	s.stats.Columns += price.columns
+	s.raised = s.raised || price.raised
 	s.lap(&s.stats.Price, clock)
 
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
+	price.bound = p.boundRest()
+	if most := s.c.p.Options.MaxCost; most > 0 && price.bound > most {
+		s.stats.TooDear = true
+		return
+	}
 	if !p.exact(ctx) {
-		p.follow()
-		p.buy(ctx)
+		p.construct(ctx, s.work()/2)
+		s.reprice(ctx, p)
 	} else {
 		s.stats.Exact = true
 	}
 	p.base = append([]int(nil), p.left...)
 	s.lap(&s.stats.Construct, clock)
 
-	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 {
+	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 && !s.stats.Exact && !s.hopeless(p) {
 		m := &improver{p: p, rng: s.rng}
-		m.downsize()
-		if !s.stats.Exact {
-			effort := s.c.p.Options.Effort
-			m.empty(ctx, max(20, len(p.bins)/10))
-			m.recreate(ctx, int(effort*float64(min(400, 60+8*len(p.bins)))))
-			m.downsize()
-		}
+		m.empty(ctx, max(20, len(p.bins)/10))
+		m.recreate(ctx, s.work())
+		p.shrinkAll()
 		s.stats.Rounds += m.rounds
 	}
 	s.lap(&s.stats.Improve, clock)
@@ -212,6 +218,9 @@ func (s *solver) commit(p *packer) {
 // fallBack offers what is left to pools of the next lower weight, and what has
 // none to other cells; false when nothing can change.
 func (s *solver) fallBack() bool {
+	if !s.todo() && len(s.assign.stuck) == 0 {
+		return false
+	}
 	changed := false
 	var again []stuck
 	for _, it := range s.assign.items {

@@ -38,6 +38,8 @@ type Problem struct {
 	// Namespaces maps the name of a namespace to its labels, for the
 	// namespaceSelector of pod affinity.
 	Namespaces map[string]map[string]string
+	// Memo, when given, is shared with other problems about the same nodes.
+	Memo *Memo
 	// Options tunes the search; its zero value is sensible.
 	Options Options
 }
@@ -73,6 +75,11 @@ type Options struct {
 	// Effort scales the number of improvement rounds: 1 is the default, negative
 	// means none. Consolidation uses little of it, an offline plan more.
 	Effort float64
+	// MaxCost, when above 0, lets the search give up as soon as it sees that the nodes to
+	// buy would cost more than this in USD per hour, or that there are none to buy
+	// and room is short; Stats.TooDear is then set, and pods are left unplaced
+	// without a reason.
+	MaxCost float64
 }
 
 // Pod is a pod to place, or one that is on a node already.
@@ -268,6 +275,8 @@ type Stats struct {
 	Exact bool
 	// Truncated is set when time ran out or the context ended.
 	Truncated bool
+	// TooDear is set when the search gave up for Options.MaxCost.
+	TooDear bool
 	// Evicted counts placements that the final check took out: always 0 unless
 	// rules interact in a way that the construction does not foresee.
 	Evicted int

@@ -126,7 +126,7 @@ func (u *unit) consistent(groups []*group) bool {
 		}
 	}
 	for i, a := range u.parts {
-		if len(a.c.ports) > 0 && a.n > 1 {
+		if len(a.c.ports) > 0 && a.n > 1 || u.avoidsItself(i) {
 			return false
 		}
 		for _, b := range u.parts[i+1:] {
@@ -136,6 +136,19 @@ func (u *unit) consistent(groups []*group) bool {
 		}
 	}
 	return true
+}
+
+// avoidsItself tells whether part i avoids others of the unit, over any domain: one
+// node is one domain.
+func (u *unit) avoidsItself(i int) bool {
+	for _, g := range u.parts[i].c.topology.anti {
+		for k, other := range u.parts {
+			if (k != i || other.n > 1) && slices.Contains(other.c.topology.matches, g) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // item is copies of a unit that are bound to one cell: the stuff of packing.

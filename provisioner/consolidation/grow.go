@@ -1,0 +1,136 @@
+package consolidation
+
+import (
+	"context"
+	"math"
+)
+
+// fold gives up, one by one and best promise first, the nodes whose pods the others
+// have room for: most of what fragmentation costs, and quick to find.
+func (h *hunt) fold(ctx context.Context) error {
+	for _, m := range h.fleet.byPromise() {
+		if ctx.Err() != nil || h.full() {
+			return nil //nolint:nilerr // time that runs out ends the search with what was found
+		}
+		if !h.rule(m) {
+			continue
+		}
+		t, err := h.try(ctx, []*member{m}, false)
+		if err != nil {
+			return err
+		}
+		if t.why == "" {
+			h.accept(t)
+		}
+	}
+	return nil
+}
+
+func (h *hunt) accept(t *trial) {
+	h.found++
+	h.commit(t.set, t.move, t.pods)
+}
+
+// patience is how many seeds in a row may come to nothing before a pass over the
+// candidates ends: those that follow promise less.
+const patience = 30
+
+// grow tries sets around each candidate, best promise first, and does so again,
+// with promises as the moves found leave them, until nothing is found.
+func (h *hunt) grow(ctx context.Context) error {
+	for again := true; again; {
+		again = false
+		h.fleet.rank()
+		line, failures := h.fleet.byPromise(), 0
+		for i, seed := range line {
+			if ctx.Err() != nil || h.full() {
+				return nil //nolint:nilerr // as above
+			}
+			if failures == patience {
+				break
+			}
+			if seed.gone || !h.rule(seed) {
+				continue
+			}
+			best, why, err := h.around(ctx, seed, line[i+1:])
+			if err != nil {
+				return err
+			}
+			if best == nil {
+				seed.fruitless = why
+				failures++
+				continue
+			}
+			failures = 0
+			again = true
+			h.accept(best)
+		}
+	}
+	return nil
+}
+
+// setSizes are the sizes of the removal sets tried around one seed.
+func setSizes(most int) []int {
+	var out []int
+	for n := 1; n <= most; n = max(n+1, n*8/5) {
+		out = append(out, n)
+	}
+	return out
+}
+
+// around finds the best move that gives up seed, or says why there is none. Larger
+// sets are tried as long as the smaller ones do not simply empty the node: what fits
+// elsewhere for nothing needs no company.
+func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial, string, error) {
+	var best *trial
+	set := []*member{seed}
+	var first string
+	for _, size := range setSizes(h.options.MaxRemove) {
+		if ctx.Err() != nil {
+			return best, first, nil //nolint:nilerr // what was found until then counts
+		}
+		set = h.extend(set, next, size)
+		if len(set) < size {
+			break
+		}
+		t, err := h.try(ctx, set, true)
+		if err != nil {
+			return nil, "", err
+		}
+		if t.why != "" {
+			if first == "" {
+				first = t.why
+			}
+			continue
+		}
+		if best == nil || t.rate() > best.rate() {
+			best = t
+		}
+		if len(t.move.Launch) == 0 {
+			break
+		}
+	}
+	return best, first, nil
+}
+
+// extend adds the next candidates in line that may join a set.
+func (h *hunt) extend(set, next []*member, size int) []*member {
+	in := map[*member]bool{}
+	for _, m := range set {
+		in[m] = true
+	}
+	for _, m := range next {
+		if len(set) >= size {
+			break
+		}
+		if m.gone || in[m] || m.Blocked != "" || math.IsNaN(m.Node.Price) || !h.budget(m, set) {
+			continue
+		}
+		if _, young := h.young(m); young {
+			continue
+		}
+		set = append(set[:len(set):len(set)], m)
+		in[m] = true
+	}
+	return set
+}
