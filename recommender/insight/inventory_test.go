@@ -71,8 +71,10 @@ func TestAFilterSelectsByEachOfItsFields(t *testing.T) {
 		"labels":              {Filter{Labels: selector("team in (a,b)")}, true},
 		"labels it has not":   {Filter{Labels: selector("team!=a")}, false},
 		"all of them at once": {Filter{Cluster: "*", Namespace: "prod-*", Kind: "StatefulSet", Name: "orders", Labels: selector("team=a")}, true},
-		"one of them does not": {Filter{Cluster: "*", Namespace: "prod-*", Kind: "StatefulSet", Name: "orders", Labels: selector("team=b")},
-			false},
+		"one of them does not": {
+			Filter{Cluster: "*", Namespace: "prod-*", Kind: "StatefulSet", Name: "orders", Labels: selector("team=b")},
+			false,
+		},
 	} {
 		if got := c.filter.Selects(&item); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
