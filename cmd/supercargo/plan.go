@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/yaml"
 
 	"supercargo.dev/plan"
 	"supercargo.dev/plan/dump"
@@ -209,18 +207,8 @@ func listProblems(w io.Writer, problems []dump.Problem) {
 }
 
 func (o *planOptions) write(w io.Writer, report *plan.Report) error {
-	switch o.output {
-	case "json":
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
-	case "yaml":
-		data, err := yaml.Marshal(report)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(data)
-		return err
+	if o.output == "json" || o.output == "yaml" {
+		return writeData(w, o.output, report)
 	}
 	return report.WriteTable(w)
 }
