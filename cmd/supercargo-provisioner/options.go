@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+
+	"supercargo.dev/provisioner/realisable"
 )
 
 // clouds are the values of --cloud.
@@ -41,6 +43,8 @@ type options struct {
 	minSavingFraction float64
 	minSavingPerHour  float64
 	searchBudget      time.Duration
+
+	realisableInterval time.Duration
 }
 
 func defaultOptions() options {
@@ -50,6 +54,7 @@ func defaultOptions() options {
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
 		interruptionCost: 0.02,
 		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		realisableInterval: realisable.DefaultInterval,
 	}
 }
 
@@ -82,6 +87,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move which launches nodes must save")
 	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move which launches nodes must save, beside the share of --consolidation-min-saving")
 	f.DurationVar(&o.searchBudget, "consolidation-time-budget", o.searchBudget, "time to look for savings in each round")
+
+	f.DurationVar(&o.realisableInterval, "realisable-interval", o.realisableInterval, "how often to find out, by packing all pods at their requests and as recommended, what part of the recommendations' savings nodes would realise; 0 never does")
 }
 
 func (o *options) validate() error {
@@ -104,6 +111,9 @@ func (o *options) validate() error {
 	}
 	if o.batchIdle > o.batchMax {
 		return fmt.Errorf("--batch-idle-duration (%s) must not exceed --batch-max-duration (%s)", o.batchIdle, o.batchMax)
+	}
+	if o.realisableInterval < 0 {
+		return fmt.Errorf("--realisable-interval is %s; it must not be negative", o.realisableInterval)
 	}
 	if o.launchesPerMinute <= 0 {
 		return fmt.Errorf("--launches-per-minute is %d; it must be positive", o.launchesPerMinute)

@@ -39,6 +39,7 @@ import (
 	"supercargo.dev/provisioner/packing"
 	"supercargo.dev/provisioner/pricing"
 	"supercargo.dev/provisioner/provisioning"
+	"supercargo.dev/provisioner/realisable"
 	"supercargo.dev/provisioner/rivals"
 	"supercargo.dev/provisioner/spot"
 	"supercargo.dev/recommender/demand"
@@ -114,6 +115,12 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	}
 	if err := pricing.NewController(mgr.GetClient(), cloud).Register(mgr); err != nil {
 		return nil, fmt.Errorf("registering pricing, %w", err)
+	}
+	if o.realisableInterval > 0 {
+		report := &realisable.Controller{Client: mgr.GetClient(), Cluster: machinery, Clock: clk, Interval: o.realisableInterval}
+		if err := mgr.Add(report); err != nil {
+			return nil, fmt.Errorf("registering the report of realisable savings, %w", err)
+		}
 	}
 	return mgr, nil
 }
