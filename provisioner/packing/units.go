@@ -111,6 +111,15 @@ func (u *unit) mark(g int) *mark {
 	return &u.marks[len(u.marks)-1]
 }
 
+// priority is that of the most urgent pods of a unit.
+func (u *unit) priority() int32 {
+	most := u.parts[0].c.priority
+	for _, p := range u.parts[1:] {
+		most = max(most, p.c.priority)
+	}
+	return most
+}
+
 // consistent tells whether the parts may share a node at all.
 func (u *unit) consistent(groups []*group) bool {
 	if u.size == 1 {
