@@ -73,6 +73,9 @@ func (d drawer) types() []packing.InstanceType {
 			it.Allocatable["nvidia.com/gpu"] = resource.MustParse("4")
 			it.Capacity["nvidia.com/gpu"] = resource.MustParse("4")
 		}
+		if d.chance("attach limit", 3) {
+			it.Allocatable[packing.AttachableVolumes("ebs")] = quantity(int64(d.n("volumes per node", 0, 4)))
+		}
 		out = append(out, it)
 	}
 	return out
@@ -117,6 +120,9 @@ func (d drawer) node(i int, types []packing.InstanceType) packing.Node {
 	}}
 	if d.chance("node tainted", 5) {
 		n.Taints = []corev1.Taint{{Key: "dedicated", Value: "x", Effect: corev1.TaintEffectNoSchedule}}
+	}
+	if d.chance("stray volume", 4) {
+		n.Attached = []packing.Volume{{Driver: "ebs", ID: pick(d, "stray", "d0-shared", "d1-shared", "gone")}}
 	}
 	if d.chance("resident", 2) {
 		pods := d.deployment(fmt.Sprintf("d%d", d.n("resident of", 0, 3)), fmt.Sprintf("resident-%d", i))
@@ -188,6 +194,7 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && d.chance("namespaces", 3) {
 		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
 	}
+	mounts := d.n("mounts", 0, 11)
 	var out []packing.Pod
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()
@@ -195,6 +202,18 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 		pod := packing.Pod{Pod: p}
 		if d.chance("volume", 20) {
 			pod.NodeTerms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: zones[:1]}}}}
+		}
+		shared := packing.Volume{Driver: "ebs", ID: app + "-shared"}
+		switch mounts {
+		case 0: // one each
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}}
+		case 1: // one each and one for all
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}, shared}
+		case 2: // two drivers
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}, {Driver: "ebs", ID: p.Name + "-2"}, {Driver: "nfs", ID: "all"}}
+		case 3: // for one pod at a time
+			shared.ID, shared.Exclusive = app+"-"+b.p.Namespace, true
+			pod.Volumes = []packing.Volume{shared}
 		}
 		out = append(out, pod)
 	}

@@ -76,6 +76,8 @@ func (x *explainer) class(c *class) Unplaced {
 	for i := range t.all {
 		s := &t.all[i]
 		switch {
+		case c.blocked:
+			counts[RuleVolumeInUse]++
 		case !affinity.has(i):
 			counts[RuleNodeAffinity]++
 		case !terms.has(i):
@@ -127,8 +129,11 @@ func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	free := s.free
 	for r, want := range c.req {
 		if want > 0 && want > free[r] {
-			if s.existing && want <= comp.d.vec(comp.p.Nodes[s.node].Allocatable)[r] {
+			if s.existing && want <= comp.d.room(comp.p.Nodes[s.node].Allocatable)[r] {
 				return RuleExistingTaken
+			}
+			if driver, ok := attachedBy(comp.d.names[r]); ok && comp.d.countsVolumes(r) {
+				return fmt.Sprintf("%s(%s)", RuleVolumeLimit, driver)
 			}
 			return fmt.Sprintf("%s(%s)", RuleResources, comp.d.names[r])
 		}
@@ -224,8 +229,10 @@ func (x *explainer) remedy(c *class, reasons []Reason) string {
 		{RulePodAffinity, "check spec.affinity.podAffinity: no place has both room and a pod that its labelSelector matches"},
 		{RuleSpread, "raise maxSkew in spec.topologySpreadConstraints, use ScheduleAnyway, or make all domains of its topologyKey available"},
 		{RuleHostPort, "drop hostPort from spec.containers[].ports, or use a port that no daemonset takes"},
+		{RuleVolumeLimit, "use fewer volumes per pod, or allow instance types that attach more, for driver"},
 		{RuleResources, ""},
 		{RuleTaint, "add spec.tolerations for the taints of the NodePools, or a NodePool without them"},
+		{RuleVolumeInUse, "wait for the other pod to end, or give the pod a claim of its own: accessMode ReadWriteOncePod admits one pod"},
 		{RuleVolumeZone, "allow the zone of the pod's volumes in a NodePool's spec.template.spec.requirements"},
 		{RuleNodeAffinity, "check spec.nodeSelector and spec.affinity.nodeAffinity against the labels and requirements of the NodePools"},
 		{RuleUnavailable, "wait: the offerings that would fit have no capacity now"},

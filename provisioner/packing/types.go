@@ -92,6 +92,8 @@ type Pod struct {
 	// NodeTerms are further requirements on the node, ORed, such as the zones of
 	// the pod's volumes. Nil means none.
 	NodeTerms []corev1.NodeSelectorTerm
+	// Volumes are those that have to be attached where the pod runs.
+	Volumes []Volume
 	// Expected is what the pod is thought to request soon, for scoring only;
 	// feasibility never uses it. Nil means the same as Requests.
 	Expected corev1.ResourceList
@@ -111,6 +113,9 @@ type Node struct {
 	Pods []Pod
 	// Daemons is what daemonsets will still request here.
 	Daemons corev1.ResourceList
+	// Attached are volumes on the node besides those of Pods, such as those that
+	// are still to be detached.
+	Attached []Volume
 	// Price in USD per hour, NaN when unknown. Solve does not need it.
 	Price float64
 }
@@ -246,8 +251,10 @@ const (
 	RuleUnavailable   = "offering unavailable"
 	RuleNodeAffinity  = "node affinity"
 	RuleVolumeZone    = "volume node affinity"
+	RuleVolumeInUse   = "volume in use by another pod"
 	RuleTaint         = "taint"
 	RuleResources     = "resources"
+	RuleVolumeLimit   = "volume limit"
 	RuleHostPort      = "host port"
 	RuleSpread        = "topology spread"
 	RulePodAffinity   = "pod affinity"

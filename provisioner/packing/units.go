@@ -10,8 +10,10 @@ type unit struct {
 	pods  []int32 // size × count pod indices, copy by copy
 	req   vec
 	ports []hostPort
-	fits  bitset
-	marks []mark
+	// shared volumes count once per node, however many copies use them.
+	shared []sharedVolume
+	fits   bitset
+	marks  []mark
 	// penalty per slot in USD per hour, nil when there is none.
 	penalty []float64
 	keys    []string // label keys, other than the host name, that its rules are about
@@ -36,6 +38,11 @@ func newUnit(groups []*group, parts []part, pods []int32) *unit {
 	for i, p := range parts {
 		u.size += p.n
 		u.ports = append(u.ports, p.c.ports...)
+		for _, v := range p.c.shared {
+			if !slices.Contains(u.shared, v) {
+				u.shared = append(u.shared, v)
+			}
+		}
 		if i == 0 {
 			u.req = make(vec, len(p.c.req))
 			u.fits = p.c.fits.clone()
