@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"supercargo.dev/plan/dump"
+	"supercargo.dev/provisioner/packing"
 )
 
 // volumes tells where the volumes of pods can be reached.
@@ -77,9 +78,7 @@ func volumeTerms(pv *corev1.PersistentVolume) []corev1.NodeSelectorTerm {
 		for i, term := range pv.Spec.NodeAffinity.Required.NodeSelectorTerms {
 			terms[i].MatchFields = term.MatchFields
 			for _, e := range term.MatchExpressions {
-				if driverZone(e.Key) {
-					e.Key = corev1.LabelTopologyZone
-				}
+				e.Key = packing.VolumeTopologyKey(e.Key)
 				terms[i].MatchExpressions = append(terms[i].MatchExpressions, e)
 			}
 		}
@@ -91,15 +90,6 @@ func volumeTerms(pv *corev1.PersistentVolume) []corev1.NodeSelectorTerm {
 		}
 	}
 	return nil
-}
-
-// driverZone recognises the keys under which storage drivers know the zone.
-func driverZone(key string) bool {
-	switch key {
-	case "topology.ebs.csi.aws.com/zone", "topology.gke.io/zone", "topology.disk.csi.azure.com/zone", corev1.LabelFailureDomainBetaZone:
-		return true
-	}
-	return false
 }
 
 // namesHost says whether a term holds for certain nodes by name only.

@@ -24,6 +24,17 @@ func attachedBy(name corev1.ResourceName) (driver string, ok bool) {
 	return strings.CutPrefix(string(name), attachPrefix)
 }
 
+// VolumeTopologyKey is the node label to which the key of a volume's node affinity, or of
+// a StorageClass's allowed topologies, refers: drivers know the zone by keys of their
+// own, which a node gets only when the driver runs there.
+func VolumeTopologyKey(key string) string {
+	switch key {
+	case "topology.ebs.csi.aws.com/zone", "topology.gke.io/zone", "topology.disk.csi.azure.com/zone", corev1.LabelFailureDomainBetaZone:
+		return corev1.LabelTopologyZone
+	}
+	return key
+}
+
 // Volume is a volume that has to be attached to the node of a pod that uses it.
 type Volume struct {
 	// Driver is the CSI driver, such as ebs.csi.aws.com.
