@@ -188,6 +188,9 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 	if d.chance("host port", 12) {
 		b.p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 8080, ContainerPort: 8080, Protocol: corev1.ProtocolTCP}}
 	}
+	if d.chance("urgent", 4) {
+		b.p.Spec.Priority = ptr.To(int32(d.n("priority", -1, 2)))
+	}
 	if d.chance("other namespace", 6) {
 		b.p.Namespace = "other"
 	}

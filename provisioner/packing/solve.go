@@ -54,26 +54,46 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Options.TimeBudget)
 	defer cancel()
 
-	plan, err := solve(ctx, &p, false)
+	plan, err := solve(ctx, &p, mode{})
 	if err != nil {
 		return Plan{}, err
 	}
-	if plan.Stats.Evicted > 0 && ctx.Err() == nil {
-		careful, err := solve(ctx, &p, true)
-		if err != nil {
+	try := func(m mode) error {
+		if ctx.Err() != nil {
+			return nil
+		}
+		other, err := solve(ctx, &p, m)
+		if err == nil && p.compareUnplaced(&other, &plan) <= 0 {
+			plan = other
+		}
+		return err
+	}
+	strict := plan.Stats.Evicted > 0
+	if strict {
+		if err := try(mode{strict: true}); err != nil {
 			return Plan{}, err
 		}
-		if len(careful.Unplaced) <= len(plan.Unplaced) {
-			return careful, nil
+	}
+	if p.inverted(&plan) {
+		if err := try(mode{strict: strict, tiered: true}); err != nil {
+			return Plan{}, err
 		}
 	}
 	return plan, nil
 }
 
-// solve finds a plan under one reading of spread domains; see compile.
-func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
+// mode is a way to solve a problem.
+type mode struct {
+	// strict reads spread domains more widely; see compile.
+	strict bool
+	// tiered packs pods of higher priority before those of lower.
+	tiered bool
+}
+
+// solve finds a plan.
+func solve(ctx context.Context, p *Problem, m mode) (Plan, error) {
 	clock := time.Now()
-	c, err := compile(p, strict)
+	c, err := compile(p, m.strict)
 	if err != nil {
 		return Plan{}, fmt.Errorf("compiling problem, %w", err)
 	}
@@ -82,9 +102,13 @@ func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
 		disturbed: map[int]bool{},
 	}
 	s.lap(&s.stats.Compile, &clock)
-	s.assign.run(c.units())
-	s.lap(&s.stats.Construct, &clock)
-	s.pack(ctx, &clock)
+	for _, tier := range tiers(c.units(), m.tiered) {
+		waiting := s.takeStuck() // for company of lower priority, it may be
+		s.assign.run(tier)
+		s.again(waiting)
+		s.lap(&s.stats.Construct, &clock)
+		s.pack(ctx, &clock)
+	}
 	s.check()
 	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
 		s.stats.TooDear = true
@@ -157,6 +181,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
+	s.fillBought(p)
 	price.bound = p.boundRest()
 	if most := s.c.p.Options.MaxCost; most > 0 && price.bound > most {
 		s.stats.TooDear = true
@@ -251,14 +276,24 @@ func (s *solver) fallBack() bool {
 		again = append(again, stuck{it.u, pods})
 	}
 	if s.dropDomains() {
-		again = append(again, s.assign.stuck...)
-		s.assign.stuck = nil
+		again = append(again, s.takeStuck()...)
 	}
-	for _, a := range again {
+	return s.again(again) || changed
+}
+
+// takeStuck empties the list of pods without a cell.
+func (s *solver) takeStuck() []stuck {
+	list := s.assign.stuck
+	s.assign.stuck = nil
+	return list
+}
+
+// again tries to find cells for pods that had none; true when some pod got one.
+func (s *solver) again(list []stuck) bool {
+	changed := false
+	for _, a := range list {
 		rest := s.assign.assign(a.u, a.pods)
-		if len(rest) < len(a.pods) {
-			changed = true
-		}
+		changed = changed || len(rest) < len(a.pods)
 		if len(rest) > 0 {
 			s.assign.stuck = append(s.assign.stuck, stuck{a.u, rest})
 		}
