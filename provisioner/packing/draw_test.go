@@ -132,9 +132,12 @@ func (d drawer) node(i int, types []packing.InstanceType) packing.Node {
 }
 
 // deployment draws equal pods.
-func (d drawer) deployment(app, prefix string) []packing.Pod {
+func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	match := map[string]string{"app": app}
 	other := map[string]string{"app": fmt.Sprintf("d%d", d.n("other app", 0, 3))}
+	if d.chance("revision", 5) {
+		defer func() { revise(out, pick(d, "new revision", 0, 1, 2)) }()
+	}
 	selector := match
 	if d.cross {
 		selector = pick(d, "selector", match, match, match, other)
@@ -166,6 +169,10 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 		b.spread(key, 1, corev1.ScheduleAnyway, selector)
 	case 7:
 		b.with(corev1.LabelTopologyZone, match).anti(corev1.LabelHostname, match)
+	case 8:
+		b.affinity().PodAntiAffinity = &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+			{Weight: int32(d.n("weight", 1, 100)), PodAffinityTerm: term(key, selector)},
+		}}
 	}
 	switch d.n("node rule", 0, 9) {
 	case 0:
@@ -194,11 +201,10 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 	if d.chance("other namespace", 6) {
 		b.p.Namespace = "other"
 	}
-	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && d.chance("namespaces", 3) {
+	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 && d.chance("namespaces", 3) {
 		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
 	}
 	mounts := d.n("mounts", 0, 11)
-	var out []packing.Pod
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()
 		p.Name = fmt.Sprintf("%s-%s-%d", prefix, app, r)
@@ -221,4 +227,17 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 		out = append(out, pod)
 	}
 	return out
+}
+
+// revise makes the first pods of a deployment those of another revision: spread constraints count each revision for itself.
+func revise(pods []packing.Pod, n int) {
+	for i := range pods {
+		pods[i].Labels["rev"] = "new"
+		if i < n {
+			pods[i].Labels["rev"] = "old"
+		}
+		for k := range pods[i].Spec.TopologySpreadConstraints {
+			pods[i].Spec.TopologySpreadConstraints[k].MatchLabelKeys = []string{"rev", "absent"}
+		}
+	}
 }

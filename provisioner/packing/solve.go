@@ -54,28 +54,37 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Options.TimeBudget)
 	defer cancel()
 
-	plan, err := solve(ctx, &p, mode{})
+	var m mode
+	s, plan, err := solve(ctx, &p, m)
 	if err != nil {
 		return Plan{}, err
 	}
-	try := func(m mode) error {
+	try := func(m mode, better func(a, than *Plan) bool) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		other, err := solve(ctx, &p, m)
-		if err == nil && p.compareUnplaced(&other, &plan) <= 0 {
-			plan = other
+		solver, other, err := solve(ctx, &p, m)
+		if err == nil && better(&other, &plan) {
+			s, plan = solver, other
 		}
 		return err
 	}
-	strict := plan.Stats.Evicted > 0
-	if strict {
-		if err := try(mode{strict: true}); err != nil {
+	noWorse := func(a, than *Plan) bool { return p.compareUnplaced(a, than) <= 0 }
+	if plan.Stats.Evicted > 0 {
+		m.strict = true
+		if err := try(m, noWorse); err != nil {
 			return Plan{}, err
 		}
 	}
 	if p.inverted(&plan) {
-		if err := try(mode{strict: strict, tiered: true}); err != nil {
+		m.tiered = true
+		if err := try(m, noWorse); err != nil {
+			return Plan{}, err
+		}
+	}
+	if broken, _ := s.hostRules(); broken > 0 && p.Options.MaxCost == 0 {
+		m.caps = s.hostCaps()
+		if err := try(m, p.worthwhile); err != nil {
 			return Plan{}, err
 		}
 	}
@@ -88,15 +97,18 @@ type mode struct {
 	strict bool
 	// tiered packs pods of higher priority before those of lower.
 	tiered bool
+	// caps are limits per node to keep, by group; see hostCaps.
+	caps map[int]int32
 }
 
 // solve finds a plan.
-func solve(ctx context.Context, p *Problem, m mode) (Plan, error) {
+func solve(ctx context.Context, p *Problem, m mode) (*solver, Plan, error) {
 	clock := time.Now()
 	c, err := compile(p, m.strict)
 	if err != nil {
-		return Plan{}, fmt.Errorf("compiling problem, %w", err)
+		return nil, Plan{}, fmt.Errorf("compiling problem, %w", err)
 	}
+	c.capHosts(m.caps)
 	s := &solver{
 		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e)),
 		disturbed: map[int]bool{},
@@ -113,11 +125,12 @@ func solve(ctx context.Context, p *Problem, m mode) (Plan, error) {
 	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
 		s.stats.TooDear = true
 	}
+	c.capHosts(nil) // they do not bind the bound, nor explain what has no place
 	plan := s.plan(ctx)
 	s.stats.Truncated = ctx.Err() != nil
 	s.stats.Classes, s.stats.Options = len(c.classes), len(c.t.all)
 	plan.Stats = s.stats
-	return plan, nil
+	return s, plan, nil
 }
 
 // solver carries one problem from items to a plan.

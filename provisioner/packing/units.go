@@ -86,6 +86,13 @@ func (u *unit) rules(groups []*group, p part) {
 			}
 		}
 	}
+	for i := range t.hosts {
+		if most := groups[t.hosts[i].group].limit; most > 0 {
+			if m := u.mark(t.hosts[i].group); m.limit == 0 || most < m.limit {
+				m.limit = most
+			}
+		}
+	}
 	for i := range t.soft {
 		u.about(groups[t.soft[i].group])
 	}
