@@ -76,7 +76,7 @@ func (x *explainer) class(c *class) Unplaced {
 	for i := range t.all {
 		s := &t.all[i]
 		switch {
-		case c.blocked:
+		case c.blocked && !x.s.c.p.yielding[int(c.pods[0])]:
 			counts[RuleVolumeInUse]++
 		case !affinity.has(i):
 			counts[RuleNodeAffinity]++

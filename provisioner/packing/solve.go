@@ -76,6 +76,11 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	if p.yielding = p.yield(&plan); len(p.yielding) > 0 {
+		if err := try(m, noWorse); err != nil {
+			return Plan{}, err
+		}
+	}
 	if p.inverted(&plan) {
 		m.tiered = true
 		if err := try(m, noWorse); err != nil {

@@ -42,6 +42,10 @@ type Problem struct {
 	Memo *Memo
 	// Options tunes the search; its zero value is sensible.
 	Options Options
+
+	// yielding pods, by index, leave their exclusive volumes to others: they were
+	// found to have no place.
+	yielding map[int]bool
 }
 
 // Options tunes Solve. In each field zero means the stated default.

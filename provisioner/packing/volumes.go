@@ -113,7 +113,7 @@ func (v *volumeUse) exclude(p *Problem, held map[volumeKey]bool) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(priorityOf(p.Pods[b].Pod), priorityOf(p.Pods[a].Pod)) })
 	for _, i := range order {
-		free := true
+		free := !p.yielding[i]
 		for _, vol := range p.Pods[i].Volumes {
 			free = free && !(vol.Exclusive && held[vol.key()])
 		}
@@ -132,6 +132,27 @@ func priorityOf(p *corev1.Pod) int32 {
 		return 0
 	}
 	return *p.Spec.Priority
+}
+
+// yield finds pods without a place that keep others from volumes of which only one pod
+// may have each.
+func (p *Problem) yield(plan *Plan) map[int]bool {
+	waits, out := false, map[int]bool{}
+	for i := range plan.Unplaced {
+		u := &plan.Unplaced[i]
+		exclusive := slices.ContainsFunc(p.Pods[u.Pod].Volumes, func(v Volume) bool { return v.Exclusive })
+		switch {
+		case !exclusive || len(u.Reasons) == 0:
+		case slices.ContainsFunc(u.Reasons, func(r Reason) bool { return r.Rule == RuleVolumeInUse }):
+			waits = true
+		default:
+			out[u.Pod] = true
+		}
+	}
+	if !waits {
+		return nil
+	}
+	return out
 }
 
 // distinct drops repeated volumes, and orders what is left.

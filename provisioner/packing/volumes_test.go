@@ -120,6 +120,8 @@ func TestAReadWriteOncePodVolumeIsForOnePodAtATime(t *testing.T) {
 		pod.Volumes = []packing.Volume{{Driver: ebs, ID: "v", Exclusive: true}}
 		return pod
 	}
+	huge := user("a", 1)
+	huge.Spec.NodeSelector = map[string]string{corev1.LabelArchStable: "vax"}
 	tests := []struct {
 		name     string
 		pods     []packing.Pod
@@ -128,6 +130,7 @@ func TestAReadWriteOncePodVolumeIsForOnePodAtATime(t *testing.T) {
 	}{
 		{"the first of equal pods gets it", []packing.Pod{user("a", 0), user("b", 0)}, false, []int{1}},
 		{"the pod of higher priority gets it", []packing.Pod{user("a", 0), user("b", 1)}, false, []int{0}},
+		{"a pod without a place leaves it to the next", []packing.Pod{huge, user("b", 0)}, false, []int{0}},
 		{"a pod that runs keeps it", []packing.Pod{user("a", 0), user("b", 1)}, true, []int{0, 1}},
 	}
 	for _, tt := range tests {
@@ -143,8 +146,8 @@ func TestAReadWriteOncePodVolumeIsForOnePodAtATime(t *testing.T) {
 				t.Fatalf("unplaced = %+v, want pods %v", plan.Unplaced, tt.waits)
 			}
 			for i, u := range plan.Unplaced {
-				if u.Pod != tt.waits[i] || u.Reasons[0].Rule != packing.RuleVolumeInUse {
-					t.Errorf("unplaced = %+v, want pod %d for its volume", u, tt.waits[i])
+				if u.Pod != tt.waits[i] || u.Message == "" {
+					t.Errorf("unplaced = %+v, want pod %d", u, tt.waits[i])
 				}
 			}
 		})
