@@ -15,6 +15,7 @@ import (
 	podutils "sigs.k8s.io/karpenter/pkg/utils/pod"
 
 	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/recommender/demand"
 )
 
 // ErrNotSynced means that the state in memory lacks nodes or claims that the API server has. Nothing may be decided on it:
@@ -137,12 +138,23 @@ func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.
 		if err != nil {
 			return nil, fmt.Errorf("reading the zones of the volumes of pod %s/%s, %w", pod.Namespace, pod.Name, err)
 		}
-		out[i] = packing.Pod{Pod: pod, Requests: m.cfg.Demand(pod), NodeTerms: and(placements[i], terms(volumes))}
+		out[i] = packing.Pod{
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), NodeTerms: and(placements[i], terms(volumes)),
+		}
 		if out[i].Volumes, err = m.podVolumes(ctx, pod); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// workload names what a pod is a replica of; empty for a pod of its own or of a DaemonSet.
+func workload(pod *corev1.Pod) string {
+	owner, ok := demand.OwnerOf(pod)
+	if !ok || owner.Kind == "DaemonSet" || owner.Kind == "Node" {
+		return ""
+	}
+	return owner.Kind + " " + owner.Namespace + "/" + owner.Name
 }
 
 // terms turns ORed requirements into ORed node selector terms. An alternative that demands nothing, such as that of a volume
@@ -200,7 +212,7 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 			return packing.Node{}, err
 		}
 		node.Pods = append(node.Pods, packing.Pod{
-			Pod: pod, Requests: m.cfg.Demand(pod), Volumes: volumes, Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), Volumes: volumes, Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
 		})
 	}
 	sort.Slice(node.Pods, func(i, j int) bool { return node.Pods[i].UID < node.Pods[j].UID })

@@ -133,7 +133,7 @@ func TestVolumeTermsUseTheZoneLabelOfNodes(t *testing.T) {
 		alternatives []karpsched.Requirements
 		want         []corev1.NodeSelectorTerm
 	}{
-		"a driver's own key":                                   {[]karpsched.Requirements{zone("topology.ebs.csi.aws.com/zone")}, want},
+		"a driver's own key": {[]karpsched.Requirements{zone("topology.ebs.csi.aws.com/zone")}, want},
 		"an alternative that demands nothing settles the rest": {[]karpsched.Requirements{zone(corev1.LabelTopologyZone), karpsched.NewRequirements()}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -18,7 +19,12 @@ type assigner struct {
 	byCell map[*unit]map[*cell]*item
 	// stuck pods have no cell that their rules allow; per unit.
 	stuck []stuck
+	// rng, when set, varies the estimated prices of cells.
+	rng *rand.Rand
 }
+
+// varied is by what share the prices of cells vary.
+const varied = 0.5
 
 type stuck struct {
 	u    *unit
@@ -132,6 +138,9 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 	base := make([]float64, len(cells))
 	for i, cl := range cells {
 		base[i] = a.cells.price(cl, u)
+		if a.rng != nil {
+			base[i] *= 1 - varied + 2*varied*a.rng.Float64()
+		}
 	}
 	for len(pods) > 0 {
 		best, bestScore, bestTie := -1, math.Inf(1), int32(0)

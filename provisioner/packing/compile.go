@@ -54,7 +54,7 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 		}
 	}
 	f := newFingerprinter(relevant)
-	f.vols = newVolumeUse(p)
+	f.vols, f.shares = newVolumeUse(p), p.Options.shares()
 	classes, err := compileClasses(p.Pods, f)
 	if err != nil {
 		return nil, err
@@ -123,6 +123,7 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 			return err
 		}
 	}
+	shares := c.shares(topo)
 	owned := map[*corev1.Pod][]int{}
 	carried := map[labelValue]bool{}
 	for _, cl := range c.classes {
@@ -147,8 +148,13 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 	m := newGroupMatcher(c.groups)
 	for _, cl := range c.classes {
 		cl.topology.matches = m.of(cl.rep.Pod)
+		if cl.topology.share.limit > 0 {
+			cl.topology.matches = append(cl.topology.matches, cl.topology.share.group)
+			slices.Sort(cl.topology.matches)
+		}
 	}
 	c.count(m, f, owned)
+	c.countShares(shares)
 	return nil
 }
 

@@ -88,9 +88,7 @@ func (x *explainer) class(c *class) Unplaced {
 			counts[x.beyondLabels(c, s, i)]++
 		}
 	}
-	if n := x.unavailable(); n > 0 {
-		counts[RuleUnavailable] = n
-	}
+	counts[RuleUnavailable], counts[RuleNodeSize] = x.leftOut()
 	u := Unplaced{}
 	for rule, n := range counts {
 		if n > 0 {
@@ -108,18 +106,23 @@ func (x *explainer) class(c *class) Unplaced {
 	return u
 }
 
-func (x *explainer) unavailable() int {
-	n := 0
+// leftOut counts the offerings that are no options at all.
+func (x *explainer) leftOut() (unavailable, tooLarge int) {
 	for i := range x.s.c.p.Pools {
 		for j := range x.s.c.p.Pools[i].Types {
-			for k := range x.s.c.p.Pools[i].Types[j].Offerings {
-				if !x.s.c.p.Pools[i].Types[j].Offerings[k].Available {
-					n++
+			it := &x.s.c.p.Pools[i].Types[j]
+			large := x.s.c.p.Options.tooLarge(it)
+			for k := range it.Offerings {
+				switch {
+				case !it.Offerings[k].Available:
+					unavailable++
+				case large:
+					tooLarge++
 				}
 			}
 		}
 	}
-	return n
+	return unavailable, tooLarge
 }
 
 // beyondLabels names the rule that takes away a slot whose labels and taints
@@ -230,6 +233,7 @@ func (x *explainer) remedy(c *class, reasons []Reason) string {
 		{RuleSpread, "raise maxSkew in spec.topologySpreadConstraints, use ScheduleAnyway, or make all domains of its topologyKey available"},
 		{RuleHostPort, "drop hostPort from spec.containers[].ports, or use a port that no daemonset takes"},
 		{RuleVolumeLimit, "use fewer volumes per pod, or allow instance types that attach more, for driver"},
+		{RuleNodeSize, "raise the provisioner's cap on the size of a node"},
 		{RuleResources, ""},
 		{RuleTaint, "add spec.tolerations for the taints of the NodePools, or a NodePool without them"},
 		{RuleVolumeInUse, "wait for the other pod to end, or give the pod a claim of its own: accessMode ReadWriteOncePod admits one pod"},

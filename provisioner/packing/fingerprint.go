@@ -19,6 +19,8 @@ type fingerprinter struct {
 	relevant []string
 	// vols is nil when no pod has volumes to attach.
 	vols *volumeUse
+	// shares is set when it matters which workload a pod is of.
+	shares bool
 }
 
 func newFingerprinter(relevant map[string]bool) *fingerprinter {
@@ -69,6 +71,9 @@ func (f *fingerprinter) of(p *Pod) ([]byte, error) {
 	f.ports(p.Spec.Containers)
 	f.ports(p.Spec.InitContainers)
 	f.volumes(p)
+	if f.shares {
+		f.str(p.Workload)
+	}
 	if p.Requests != nil {
 		f.resources(p.Requests)
 		return f.buf, nil

@@ -35,6 +35,8 @@ type group struct {
 	// limit is how many pods a node may hold where a preference is to be kept as if
 	// it were a rule; 0 means any number.
 	limit int32
+	// workload counts the pods of a workload, whatever their labels.
+	workload string
 }
 
 func (g *group) matches(p *corev1.Pod) bool {
@@ -78,6 +80,7 @@ type classTopology struct {
 	anti         []int // groups whose matches it must not meet
 	prefer       []preferTerm
 	hosts        []hostRule
+	share        workloadShare
 	matches      []int // groups that count its pods
 }
 

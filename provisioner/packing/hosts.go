@@ -116,8 +116,5 @@ func (p *Problem) worthwhile(a, than *Plan) bool {
 	if o := p.compareUnplaced(a, than); o != 0 {
 		return o < 0
 	}
-	price := func(plan *Plan) float64 {
-		return plan.Cost + p.Options.NodeFee*float64(len(plan.Nodes)) + plan.Stats.PreferencePrice
-	}
-	return a.Stats.UnknownPrices <= than.Stats.UnknownPrices && price(a) < price(than)+1e-9
+	return a.Stats.UnknownPrices <= than.Stats.UnknownPrices && p.price(a) < p.price(than)+1e-9
 }

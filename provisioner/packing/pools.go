@@ -81,6 +81,9 @@ func buildSlots(p *Problem, d *dims, mentioned map[string]map[string]bool) *slot
 		combos := openCombinations(pool, mentioned)
 		for ti := range pool.Types {
 			it := &pool.Types[ti]
+			if p.Options.tooLarge(it) {
+				continue
+			}
 			free := d.room(it.Allocatable)
 			for oi := range it.Offerings {
 				of := &it.Offerings[oi]

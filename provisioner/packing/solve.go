@@ -39,6 +39,12 @@ func (o Options) withDefaults() Options {
 	if o.AlternativePriceCap <= 0 {
 		o.AlternativePriceCap = DefaultAlternativePriceCap
 	}
+	if o.MaxNodeShare <= 0 || o.MaxNodeShare > 1 {
+		o.MaxNodeShare = 1
+	}
+	if o.MaxSpotPoolShare <= 0 || o.MaxSpotPoolShare > 1 {
+		o.MaxSpotPoolShare = 1
+	}
 	if o.Effort == 0 {
 		o.Effort = 1
 	}
@@ -87,6 +93,16 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	for n := range p.variants(s, &plan) {
+		if plan.Gap <= goodEnough-1 {
+			break
+		}
+		m.variant = uint64(n + 1)
+		if err := try(m, p.cheaper); err != nil {
+			return Plan{}, err
+		}
+	}
+	m.variant = s.variant
 	if broken, _ := s.hostRules(); broken > 0 && p.Options.MaxCost == 0 {
 		m.caps = s.hostCaps()
 		if err := try(m, p.worthwhile); err != nil {
@@ -104,6 +120,44 @@ type mode struct {
 	tiered bool
 	// caps are limits per node to keep, by group; see hostCaps.
 	caps map[int]int32
+	// variant is another choice of domains and of what is taken apart; 0 is the first.
+	variant uint64
+}
+
+// variantPods is the number of pods beyond which only one variant is tried, and
+// variantWork about how many pods are packed anew in all.
+const (
+	variantPods = 300
+	variantWork = 600
+	maxVariants = 24
+)
+
+// variants is how often a small problem is solved anew: where there are few nodes it
+// matters which domain each pod is in, and how the last nodes are filled. A problem that was
+// solved exactly, with no choice of domains, has no variants.
+func (p *Problem) variants(s *solver, plan *Plan) int {
+	if len(p.Pods) > variantPods || p.Options.Effort < 1 || p.Options.MaxCost > 0 || len(plan.Nodes) == 0 {
+		return 0
+	}
+	choice := slices.ContainsFunc(s.assign.items, func(it *item) bool { return it.cell != nil })
+	if s.stats.Exact && !choice {
+		return 0
+	}
+	return min(maxVariants, int(p.Options.Effort*variantWork)/len(p.Pods))
+}
+
+// cheaper tells whether a plan is better: by what has no place, then by cost and what it
+// breaks of preferences.
+func (p *Problem) cheaper(a, than *Plan) bool {
+	if o := p.compareUnplaced(a, than); o != 0 {
+		return o < 0
+	}
+	return a.Stats.UnknownPrices <= than.Stats.UnknownPrices && p.price(a) < p.price(than)-1e-9
+}
+
+// price is what plans are compared by, in USD per hour.
+func (p *Problem) price(plan *Plan) float64 {
+	return plan.Cost + p.Options.NodeFee*float64(len(plan.Nodes)) + plan.Stats.PreferencePrice
 }
 
 // solve finds a plan.
@@ -115,8 +169,11 @@ func solve(ctx context.Context, p *Problem, m mode) (*solver, Plan, error) {
 	}
 	c.capHosts(m.caps)
 	s := &solver{
-		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e)),
+		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e+m.variant)), variant: m.variant,
 		disturbed: map[int]bool{},
+	}
+	if m.variant > 0 {
+		s.assign.rng = s.rng
 	}
 	s.lap(&s.stats.Compile, &clock)
 	for _, tier := range tiers(c.units(), m.tiered) {
@@ -126,6 +183,7 @@ func solve(ctx context.Context, p *Problem, m mode) (*solver, Plan, error) {
 		s.lap(&s.stats.Construct, &clock)
 		s.pack(ctx, &clock)
 	}
+	s.diversify()
 	s.check()
 	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
 		s.stats.TooDear = true
@@ -151,6 +209,8 @@ type solver struct {
 	raised bool
 	// disturbed groups had pods counted that found no room after all.
 	disturbed map[int]bool
+	// variant of the solution; see mode.
+	variant uint64
 }
 
 func (s *solver) lap(into *time.Duration, clock *time.Time) {

@@ -79,6 +79,17 @@ type Options struct {
 	// Effort scales the number of improvement rounds: 1 is the default, negative
 	// means none. Consolidation uses little of it, an offline plan more.
 	Effort float64
+	// MaxNode leaves out instance types that have more capacity than this of some
+	// resource, so that no one node holds too much. Nil means any size.
+	MaxNode corev1.ResourceList
+	// MaxNodeShare is the largest share of the pods of one workload, 0 to 1, that one
+	// node may hold, though always one pod; see Pod.Workload. Pods that must share a
+	// node by required affinity are exempt. Default 1.
+	MaxNodeShare float64
+	// MaxSpotPoolShare is the same of the nodes bought of one spot pool: one instance
+	// type in one zone, which the cloud takes back together. No node holds more of a
+	// workload than a spot pool may. Default 1.
+	MaxSpotPoolShare float64
 	// MaxCost, when above 0, lets the search give up as soon as it sees that the nodes to
 	// buy would cost more than this in USD per hour, or that there are none to buy
 	// and room is short; Stats.TooDear is then set, and pods are left unplaced
@@ -96,6 +107,9 @@ type Pod struct {
 	// NodeTerms are further requirements on the node, ORed, such as the zones of
 	// the pod's volumes. Nil means none.
 	NodeTerms []corev1.NodeSelectorTerm
+	// Workload names what the pod is a replica of, for Options.MaxNodeShare and
+	// MaxSpotPoolShare; empty means neither counts for it.
+	Workload string
 	// Volumes are those that have to be attached where the pod runs.
 	Volumes []Volume
 	// Expected is what the pod is thought to request soon, for scoring only;
@@ -265,6 +279,7 @@ const (
 	RuleAntiAffinity  = "pod anti-affinity"
 	RulePoolLimit     = "pool limit"
 	RuleMinValues     = "minValues"
+	RuleNodeSize      = "cap on node size"
 	RuleTimeBudget    = "time budget"
 	RuleExistingTaken = "capacity taken by other pods"
 )

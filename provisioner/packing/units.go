@@ -86,6 +86,12 @@ func (u *unit) rules(groups []*group, p part) {
 			}
 		}
 	}
+	if t.share.limit > 0 {
+		m := u.mark(t.share.group)
+		if m.limit == 0 || t.share.limit < m.limit {
+			m.limit = t.share.limit
+		}
+	}
 	for i := range t.hosts {
 		if most := groups[t.hosts[i].group].limit; most > 0 {
 			if m := u.mark(t.hosts[i].group); m.limit == 0 || most < m.limit {

@@ -40,7 +40,9 @@ func TestVolumesPerNodeAreLimited(t *testing.T) {
 		{"a volume each and one for all, five per node", 5, shared, 3},
 		{"one volume for all counts once", 1, same, 1},
 		{"no known limit", -1, shared, 1},
-		{"another driver's limit does not matter", 1, func(int) []packing.Volume { return []packing.Volume{{Driver: "nfs", ID: "a"}, {Driver: "nfs", ID: "b"}} }, 1},
+		{"another driver's limit does not matter", 1, func(int) []packing.Volume {
+			return []packing.Volume{{Driver: "nfs", ID: "a"}, {Driver: "nfs", ID: "b"}}
+		}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
