@@ -52,7 +52,7 @@ func defaultOptions() options {
 		qps: 200, burst: 300,
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
 		interruptionCost: 0.02, maxNodeShare: 1, maxSpotPoolShare: 1,
-		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		validationDelay: 15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
 	}
 }
 

@@ -19,12 +19,11 @@ type assigner struct {
 	byCell map[*unit]map[*cell]*item
 	// stuck pods have no cell that their rules allow; per unit.
 	stuck []stuck
-	// rng, when set, varies the estimated prices of cells.
-	rng *rand.Rand
+	// rng, when set, varies the estimated prices of cells by factors of up to
+	// exp(varied), and down to its inverse.
+	rng    *rand.Rand
+	varied float64
 }
-
-// varied is by what share the prices of cells vary.
-const varied = 0.5
 
 type stuck struct {
 	u    *unit
@@ -139,7 +138,7 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 	for i, cl := range cells {
 		base[i] = a.cells.price(cl, u)
 		if a.rng != nil {
-			base[i] *= 1 - varied + 2*varied*a.rng.Float64()
+			base[i] *= math.Exp(a.varied * (2*a.rng.Float64() - 1))
 		}
 	}
 	for len(pods) > 0 {

@@ -84,3 +84,50 @@ func TestPodsThatWouldBeApartUseExistingNodesEvenly(t *testing.T) {
 		t.Errorf("%d nodes bought, pods per existing node %v, want two on each", len(plan.Nodes), count)
 	}
 }
+
+func TestPreferencesAboutNodesAreWeighedAgainstTheirPrice(t *testing.T) {
+	prefer := func(key, value string) func(podBuilder) podBuilder {
+		return func(b podBuilder) podBuilder {
+			b.affinity().NodeAffinity = &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{
+				Weight: 50, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{
+					{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{value}},
+				}},
+			}}}
+			return b
+		}
+	}
+	amd := pool("default", listed(false))
+	for i := range amd.Types { // arm64 is 15% cheaper, $0.0125 per hour
+		amd.Types[i].Offerings = amd.Types[i].Offerings[:2]
+	}
+	soft := pool("soft", amd.Types)
+	soft.Taints = []corev1.Taint{{Key: "better-not", Effect: corev1.TaintEffectPreferNoSchedule}}
+	tests := []struct {
+		name    string
+		pools   []packing.Pool
+		prefer  func(podBuilder) podBuilder
+		price   float64 // Options.PreferencePrice
+		want    func(packing.PlannedNode) bool
+		dropped int
+		usd     float64
+	}{
+		{"a zone at the same price is taken", []packing.Pool{amd}, prefer(corev1.LabelTopologyZone, zones[1]), 0, func(n packing.PlannedNode) bool { return n.Zone == zones[1] }, 0, 0},
+		{"a dearer architecture is not", []packing.Pool{amd}, prefer(corev1.LabelArchStable, "amd64"), 0, func(n packing.PlannedNode) bool { return n.Labels[corev1.LabelArchStable] == "arm64" }, 1, 0.00025},
+		{"unless it is worth more", []packing.Pool{amd}, prefer(corev1.LabelArchStable, "amd64"), 0.03, func(n packing.PlannedNode) bool { return n.Labels[corev1.LabelArchStable] == "amd64" }, 0, 0},
+		{"a pool without a soft taint is taken", []packing.Pool{soft, amd}, func(b podBuilder) podBuilder { return b }, 0, func(n packing.PlannedNode) bool { return n.Pool == "default" }, 0, 0},
+		{"a soft taint is put up with where there is nothing else", []packing.Pool{soft}, func(b podBuilder) podBuilder { return b }, 0, func(n packing.PlannedNode) bool { return n.Pool == "soft" }, 1, 0.0005},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := packing.Problem{Pods: []packing.Pod{tt.prefer(makePod("web").req(1500, 1024)).pod()}, Pools: tt.pools}
+			p.Options.PreferencePrice = tt.price
+			plan := solve(t, &p)
+			if len(plan.Nodes) != 1 || !tt.want(plan.Nodes[0]) {
+				t.Fatalf("bought %+v", plan.Nodes)
+			}
+			if plan.Stats.PreferencesDropped != tt.dropped || math.Abs(plan.Stats.PreferencePrice-tt.usd) > 1e-9 {
+				t.Errorf("dropped %d rules worth $%.5f per hour, want %d worth $%.5f", plan.Stats.PreferencesDropped, plan.Stats.PreferencePrice, tt.dropped, tt.usd)
+			}
+		})
+	}
+}
