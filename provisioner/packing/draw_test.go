@@ -21,6 +21,9 @@ func drawProblem(t *rapid.T, cross bool) packing.Problem {
 		"default": {"team": "a"}, "other": {"team": "b"},
 	}}
 	p.Options.Seed = rapid.Uint64().Draw(t, "seed")
+	if cross && d.chance("shares", 5) {
+		p.Options.MaxNodeShare, p.Options.MaxSpotPoolShare = 0.6, 0.4
+	}
 	types := d.types()
 	for i := range d.n("pools", 1, 3) {
 		p.Pools = append(p.Pools, d.pool(fmt.Sprintf("pool-%d", i), types))
@@ -208,7 +211,7 @@ func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()
 		p.Name = fmt.Sprintf("%s-%s-%d", prefix, app, r)
-		pod := packing.Pod{Pod: p}
+		pod := packing.Pod{Pod: p, Workload: b.p.Namespace + "/" + app}
 		if d.chance("volume", 20) {
 			pod.NodeTerms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: zones[:1]}}}}
 		}
