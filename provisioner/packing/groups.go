@@ -266,7 +266,7 @@ func (x *topology) spreads(c *class) error {
 		case tsc.TopologyKey != corev1.LabelHostname:
 			c.topology.soft = append(c.topology.soft, r)
 		case r.self:
-			c.topology.hosts = append(c.topology.hosts, hostRule{group: r.group, limit: r.maxSkew, usd: x.price})
+			c.topology.hosts = append(c.topology.hosts, hostRule{group: r.group, limit: max(r.maxSkew, 1), usd: x.price})
 		}
 	}
 	return nil
