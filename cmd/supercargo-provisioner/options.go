@@ -35,6 +35,9 @@ type options struct {
 	planBudget          time.Duration
 	nodeFee             float64
 	interruptionCost    float64
+	maxNodeCPU          int64
+	maxNodeShare        float64
+	maxSpotPoolShare    float64
 
 	validationDelay   time.Duration
 	breakEven         time.Duration
@@ -52,8 +55,8 @@ func defaultOptions() options {
 		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
 		qps: 200, burst: 300,
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
-		interruptionCost: 0.02,
-		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		interruptionCost: 0.02, maxNodeShare: 1, maxSpotPoolShare: 1,
+		validationDelay: 15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
 		realisableInterval: realisable.DefaultInterval,
 	}
 }
@@ -79,6 +82,10 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.planBudget, "plan-time-budget", o.planBudget, "time to look for a cheaper plan; the best so far is carried out")
 	f.Float64Var(&o.nodeFee, "node-fee", o.nodeFee, "USD per hour that a further node is thought to cost beyond its price; 0 uses the packer's default, negative none")
 	f.Float64Var(&o.interruptionCost, "interruption-cost", o.interruptionCost, "USD that one spot interruption is thought to cost; it is weighed with the risk of each offering")
+
+	f.Int64Var(&o.maxNodeCPU, "max-node-cpus", o.maxNodeCPU, "CPUs that a node to buy may have at most, over all NodePools; 0 means any number. A NodePool's own requirements may say less")
+	f.Float64Var(&o.maxNodeShare, "max-workload-share-per-node", o.maxNodeShare, "largest share of the pods of one workload, above 0 to 1, that a node is planned to hold; one pod always may")
+	f.Float64Var(&o.maxSpotPoolShare, "max-workload-share-per-spot-pool", o.maxSpotPoolShare, "largest share of the pods of one workload, above 0 to 1, that is planned on the nodes bought of one spot pool: an instance type in a zone")
 
 	f.DurationVar(&o.validationDelay, "consolidation-validation-delay", o.validationDelay, "time after which a saving must still be one before it is carried out")
 	f.DurationVar(&o.breakEven, "consolidation-break-even", o.breakEven, "age below which a node is not given up for savings")
@@ -117,6 +124,17 @@ func (o *options) validate() error {
 	}
 	if o.launchesPerMinute <= 0 {
 		return fmt.Errorf("--launches-per-minute is %d; it must be positive", o.launchesPerMinute)
+	}
+	if o.maxNodeCPU < 0 {
+		return fmt.Errorf("--max-node-cpus is %d; it must not be negative", o.maxNodeCPU)
+	}
+	for _, s := range []struct {
+		flag  string
+		value float64
+	}{{"max-workload-share-per-node", o.maxNodeShare}, {"max-workload-share-per-spot-pool", o.maxSpotPoolShare}} {
+		if !(s.value > 0 && s.value <= 1) {
+			return fmt.Errorf("--%s is %g; it must be above 0 and at most 1", s.flag, s.value)
+		}
 	}
 	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 {
 		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap and --consolidation-pod-move-cost must not be negative")

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -82,7 +83,13 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	cloud := sim.NewCloudProvider(mgr.GetClient(), sim.NewClient(o.simEndpoint), clk)
 	metrics.Registry.MustRegister(cloud.Collectors()...)
 	recorder := events.NewRecorder(mgr.GetEventRecorderFor(name)) //nolint:staticcheck // Karpenter's recorder takes the old kind
-	packingOptions := packing.Options{TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost}
+	packingOptions := packing.Options{
+		TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost,
+		MaxNodeShare: o.maxNodeShare, MaxSpotPoolShare: o.maxSpotPoolShare,
+	}
+	if o.maxNodeCPU > 0 {
+		packingOptions.MaxNode = corev1.ResourceList{corev1.ResourceCPU: *resource.NewQuantity(o.maxNodeCPU, resource.DecimalSI)}
+	}
 	machinery := karpenter.New(karpenter.Config{
 		Client: mgr.GetClient(), CloudProvider: cloud, Recorder: recorder, Clock: clk,
 		Demand: demand.Enforced, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,

@@ -47,7 +47,7 @@ nodes count at the average spot price. A price that is not known is said to be u
 The plan buys on-demand capacity only unless --spot is given. Nodes of the control plane, with accelerators, serverless, of
 another system than Linux, with local volumes or with pods that ask for them by name stay, as do those of --keep.`,
 		Example: `  # from a dump, offline
-  kubectl get nodes,pods,pvc,pv,daemonsets,pdb,namespaces -A -o json | supercargo plan -
+  kubectl get nodes,pods,pvc,pv,storageclasses,csinodes,daemonsets,pdb,namespaces -A -o json | supercargo plan -
 
   # from the cluster of the current context, with spot capacity
   supercargo plan --spot

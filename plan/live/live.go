@@ -45,6 +45,8 @@ func lists() []list {
 		{"/api/v1/namespaces", false},
 		{"/api/v1/persistentvolumeclaims", false},
 		{"/api/v1/persistentvolumes", false},
+		{"/apis/storage.k8s.io/v1/storageclasses", false},
+		{"/apis/storage.k8s.io/v1/csinodes", false},
 		{"/apis/apps/v1/daemonsets", false},
 		{"/apis/policy/v1/poddisruptionbudgets", false},
 		{scalers, false},

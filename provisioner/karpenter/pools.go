@@ -106,7 +106,7 @@ func (m *Machinery) instanceType(ctx context.Context, it *cloudprovider.Instance
 	t := packing.InstanceType{
 		Name:        it.Name,
 		Labels:      singleValues(it.Requirements),
-		Allocatable: it.Allocatable(),
+		Allocatable: attachLimits(it.Allocatable()),
 		Capacity:    it.Capacity,
 		Offerings:   make([]packing.Offering, 0, len(it.Offerings)),
 	}

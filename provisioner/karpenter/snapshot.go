@@ -15,6 +15,7 @@ import (
 	podutils "sigs.k8s.io/karpenter/pkg/utils/pod"
 
 	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/recommender/demand"
 )
 
 // ErrNotSynced means that the state in memory lacks nodes or claims that the API server has. Nothing may be decided on it:
@@ -115,6 +116,9 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 	for _, nc := range unlaunched {
 		s.Problem.Nodes = append(s.Problem.Nodes, inFlight(nc, s.pools, daemons))
 	}
+	if err := m.attach(ctx, &s.Problem); err != nil {
+		return nil, err
+	}
 	sort.Slice(s.Problem.Nodes, func(i, j int) bool { return s.Problem.Nodes[i].Name < s.Problem.Nodes[j].Name })
 	if s.Problem.Namespaces, err = m.namespaces(ctx); err != nil {
 		return nil, err
@@ -134,18 +138,37 @@ func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.
 		if err != nil {
 			return nil, fmt.Errorf("reading the zones of the volumes of pod %s/%s, %w", pod.Namespace, pod.Name, err)
 		}
-		out[i] = packing.Pod{Pod: pod, Requests: m.cfg.Demand(pod), NodeTerms: and(placements[i], terms(volumes))}
+		out[i] = packing.Pod{
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), NodeTerms: and(placements[i], terms(volumes)),
+		}
+		if out[i].Volumes, err = m.podVolumes(ctx, pod); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
-// terms turns ORed requirements into ORed node selector terms.
+// workload names what a pod is a replica of; empty for a pod of its own or of a DaemonSet.
+func workload(pod *corev1.Pod) string {
+	owner, ok := demand.OwnerOf(pod)
+	if !ok || owner.Kind == "DaemonSet" || owner.Kind == "Node" {
+		return ""
+	}
+	return owner.Kind + " " + owner.Namespace + "/" + owner.Name
+}
+
+// terms turns ORed requirements into ORed node selector terms. An alternative that demands nothing, such as that of a volume
+// on a node's own disk, which the pod leaves behind, makes the others pointless: a term without expressions would match no node.
 func terms(alternatives []karpsched.Requirements) []corev1.NodeSelectorTerm {
 	var out []corev1.NodeSelectorTerm
 	for _, reqs := range alternatives {
 		var term corev1.NodeSelectorTerm
 		for _, r := range reqs.NodeSelectorRequirements() {
-			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: r.Key, Operator: r.Operator, Values: r.Values})
+			key := packing.VolumeTopologyKey(r.Key)
+			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: key, Operator: r.Operator, Values: r.Values})
+		}
+		if len(term.MatchExpressions) == 0 {
+			return nil
 		}
 		sort.Slice(term.MatchExpressions, func(i, j int) bool { return term.MatchExpressions[i].Key < term.MatchExpressions[j].Key })
 		out = append(out, term)
@@ -184,8 +207,12 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 		if podutils.IsTerminal(pod) {
 			continue
 		}
+		volumes, err := m.podVolumes(ctx, pod)
+		if err != nil {
+			return packing.Node{}, err
+		}
 		node.Pods = append(node.Pods, packing.Pod{
-			Pod: pod, Requests: m.cfg.Demand(pod), Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), Volumes: volumes, Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
 		})
 	}
 	sort.Slice(node.Pods, func(i, j int) bool { return node.Pods[i].UID < node.Pods[j].UID })

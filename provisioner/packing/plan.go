@@ -162,8 +162,12 @@ func sameOpen(a, b *slot) bool {
 	return true
 }
 
-// priceDropped sums up what the plan breaks of preferred rules about nodes.
+// priceDropped sums up what the plan breaks of preferred rules about nodes and about
+// being apart on them.
 func (s *solver) priceDropped() {
+	broken, usd := s.hostRules()
+	s.stats.PreferencesDropped += broken
+	s.stats.PreferencePrice += usd
 	tell := func(b *bin) {
 		for _, l := range b.load {
 			if pen := l.it.u.penalty; pen != nil && pen[b.slot] > 0 {
