@@ -67,7 +67,13 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 	}
 	var out []trial
 	add := func(name string, engines []contest.Engine, sizes []int, make func(n int) (*contest.Input, error)) {
+		if s.engine != "" {
+			engines = []contest.Engine{contest.Engine(s.engine)}
+		}
 		for _, n := range sizes {
+			if s.most > 0 && n > s.most && name != custom {
+				continue
+			}
 			out = append(out, trial{name, n, s.runsOf(n), engines, func() (*contest.Input, error) { return make(n) }})
 		}
 	}

@@ -25,8 +25,10 @@ type settings struct {
 	cases    string
 	pods     string
 	types    string
+	engine   string
 	seed     uint64
 	runs     int
+	most     int
 	patience time.Duration
 	out      string
 	docs     string
@@ -65,8 +67,10 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 	f.StringVar(&s.cases, "case", "", "comma-separated: karpenter-mix, real-spot, real-ondemand, openb, growth, sweep (default all; custom with --pods)")
 	f.StringVar(&s.pods, "pods", "", "`FILE` of pods, one JSON object per line: the case custom")
 	f.StringVar(&s.types, "types", "", "`FILE` of instance types for --pods (default: c, m and r types of AWS in us-east-1, spot and on demand; with NVIDIA types when a pod asks for nvidia.com/gpu)")
+	f.StringVar(&s.engine, "engine", "", "supercargo or karpenter alone (default both, in turns)")
 	f.Uint64Var(&s.seed, "seed", 1, "of the pods that are drawn, and of Supercargo's search")
 	f.IntVar(&s.runs, "runs", 0, "of each engine per row; the median is shown (default 5, 3 from 10,000 pods on; 1 with --short)")
+	f.IntVar(&s.most, "max-pods", 0, "leaves out the sizes above `N` pods (default none)")
 	f.DurationVar(&s.patience, "patience", 2*time.Minute, "no further run of an engine on a row is begun that would exceed this; the first always is")
 	f.StringVar(&s.out, "out", "out/bench", "`DIR` for packing.json (one object per row) and packing-runs.json (phases and violations)")
 	f.StringVar(&s.docs, "docs", "docs", "`DIR` of benchmarks.md and the plots, which only a full run without --case, --pods and --short writes")
@@ -78,10 +82,13 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 		return nil, fmt.Errorf("unexpected argument %q; see --help", f.Arg(0))
 	}
 	if s.types != "" && s.pods == "" {
-		return nil, fmt.Errorf("--types goes with --pods")
+		return nil, fmt.Errorf("--types %s goes with --pods FILE", s.types)
 	}
 	if s.pods != "" && s.cases != "" && s.cases != "custom" {
 		return nil, fmt.Errorf("--pods is the case custom; drop --case %s", s.cases)
+	}
+	if s.engine != "" && s.engine != string(contest.Supercargo) && s.engine != string(contest.Karpenter) {
+		return nil, fmt.Errorf("--engine is %q, want supercargo or karpenter", s.engine)
 	}
 	if s.runs < 0 {
 		return nil, fmt.Errorf("--runs is %d, want 1 or more", s.runs)
@@ -90,7 +97,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 }
 
 // full says whether the run measures everything that the docs show.
-func (s *settings) full() bool { return !s.short && s.cases == "" && s.pods == "" }
+func (s *settings) full() bool { return !s.short && s.cases == "" && s.pods == "" && s.engine == "" }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -143,14 +143,15 @@ func (p *prepared) karpenter() (run, error) {
 	}
 	return run{
 		phases: Phases{Inputs: listed.Sub(start), Build: built.Sub(listed), Solve: time.Since(built)},
-		plan:   func() (packing.Plan, error) { return planOf(p.input, &results) },
+		plan:   func() (packing.Plan, error) { return planOf(p.input, &results, p.pods) },
 	}, nil
 }
 
 // planOf puts Karpenter's results into the terms of packing, so that the same code judges both. Each NodeClaim becomes the
 // node that a cloud launches which takes the lowest price: the cheapest available offering of the claim's types that its
-// requirements allow, the first of several that cost the same.
-func planOf(in *Input, results *scheduling.Results) (packing.Plan, error) {
+// requirements allow, the first of several that cost the same. order is how Karpenter sorted the pods, by size: those that it
+// had to try again came later, which is not known from outside.
+func planOf(in *Input, results *scheduling.Results, order []*corev1.Pod) (packing.Plan, error) {
 	index := make(map[types.UID]int, len(in.Pods))
 	for i, pod := range in.Pods {
 		index[pod.UID] = i
@@ -165,6 +166,11 @@ func planOf(in *Input, results *scheduling.Results) (packing.Plan, error) {
 			node.Pods = append(node.Pods, index[pod.UID])
 		}
 		plan.Nodes = append(plan.Nodes, node)
+	}
+	for _, pod := range order {
+		if _, failed := results.PodErrors[pod]; !failed {
+			plan.Order = append(plan.Order, index[pod.UID])
+		}
 	}
 	for pod, err := range results.PodErrors {
 		plan.Unplaced = append(plan.Unplaced, packing.Unplaced{Pod: index[pod.UID], Message: err.Error()})

@@ -92,6 +92,9 @@ func (e *entrant) run(ctx context.Context, in *Input) error {
 		made, err = p.solve(e.engine)
 		return err
 	})
+	if err == nil {
+		err = ctx.Err() // an engine that was interrupted returns what it has
+	}
 	if err != nil {
 		return err
 	}
