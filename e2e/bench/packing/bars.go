@@ -13,8 +13,8 @@ func bars(lines []line, swept *sweepResult) []report.Bar {
 	times := func(v float64) string { return report.Significant(v) + "×" }
 	ratio := func(v float64) string { return report.Float(v, 4) }
 	ownSpeed := faster(lines, func(l *line) bool { return l.name == karpenterMix })
-	realSpeed := faster(lines, real)
-	large, few := worst(lines, func(l *line) bool { return real(l) && l.Pods >= 1000 }), worst(lines, func(l *line) bool { return real(l) && l.Pods < 1000 })
+	realSpeed := faster(lines, onReal)
+	large, few := worst(lines, func(l *line) bool { return onReal(l) && l.Pods >= 1000 }), worst(lines, func(l *line) bool { return onReal(l) && l.Pods < 1000 })
 	out := []report.Bar{
 		{Name: "speed against Karpenter, its mix, 5,000 pods", Limit: 100, AtLeast: true, Got: ownSpeed.value, Note: ownSpeed.at, Format: times},
 		{Name: "speed against Karpenter, real types, 5,000 pods", Limit: 20, AtLeast: true, Got: realSpeed.value, Note: realSpeed.at, Format: times},
@@ -27,17 +27,17 @@ func bars(lines []line, swept *sweepResult) []report.Bar {
 	if swept != nil {
 		out = append(out, report.Bar{Name: "cost / Karpenter's, odd mixes", Limit: 1, Got: swept.worst, Note: swept.String(), Format: ratio})
 	}
-	memory, violations := math.NaN(), float64(0)
+	memory, violations := math.NaN(), math.NaN()
 	for i := range lines {
 		if l := &lines[i]; l.Engine == contest.Supercargo {
-			violations += float64(len(l.Violations))
+			violations = orZero(violations) + float64(len(l.Violations))
 			if l.Pods == 100000 {
 				memory = math.Max(orZero(memory), float64(l.HeapBytes))
 			}
 		}
 	}
 	if swept != nil {
-		violations += float64(swept.violations)
+		violations = orZero(violations) + float64(swept.violations)
 	}
 	return append(out,
 		report.Bar{Name: "heap with 100,000 pods, the pods included", Limit: 1 << 30, Got: memory, Format: func(v float64) string { return report.Bytes(int64(v)) }},
@@ -45,7 +45,7 @@ func bars(lines []line, swept *sweepResult) []report.Bar {
 	)
 }
 
-func real(l *line) bool { return l.name == realSpot || l.name == realOnDemand }
+func onReal(l *line) bool { return l.name == realSpot || l.name == realOnDemand }
 
 func orZero(v float64) float64 {
 	if math.IsNaN(v) {
@@ -70,7 +70,8 @@ func faster(lines []line, of func(*line) bool) figure {
 		}
 		f := l.PodsPerSecond() / l.rival.PodsPerSecond()
 		if l.Pods > size || f < out.value {
-			out = figure{f, fmt.Sprintf("%s, %s pods", l.name, report.Int(l.Pods))}
+			out = figure{f, fmt.Sprintf("%s, %s pods; by processor time %s×", l.name, report.Int(l.Pods),
+				report.Significant(l.rival.CPU.Seconds()/l.CPU.Seconds()))}
 		}
 		size = l.Pods
 	}

@@ -66,18 +66,18 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 		}
 	}
 	var out []trial
-	add := func(name string, engines []contest.Engine, sizes []int, make func(n int) (*contest.Input, error)) {
+	add := func(name string, engines []contest.Engine, sizes []int, of func(n int) (*contest.Input, error)) {
 		if s.engine != "" {
 			engines = []contest.Engine{contest.Engine(s.engine)}
 		}
 		for _, n := range sizes {
-			if s.most > 0 && n > s.most && name != custom {
+			if s.most > 0 && n > s.most && len(engines) > 1 && name != custom {
 				continue
 			}
-			out = append(out, trial{name, n, s.runsOf(n), engines, func() (*contest.Input, error) { return make(n) }})
+			out = append(out, trial{name, n, s.runsOf(n), engines, func() (*contest.Input, error) { return of(n) }})
 		}
 	}
-	real := func(m mix.Market) func(int) (*contest.Input, error) {
+	onReal := func(m mix.Market) func(int) (*contest.Input, error) {
 		return func(n int) (*contest.Input, error) { return mix.Real(n, s.seed, m) }
 	}
 	own := func(n int) (*contest.Input, error) { return mix.KarpenterOwn(n, s.seed), nil }
@@ -85,10 +85,10 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 		add(karpenterMix, both(), sized(s.short, []int{500, 1000}, []int{500, 1000, 2000, 5000, 10000, 20000}), own)
 	}
 	if s.wants(realSpot) {
-		add(realSpot, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), real(mix.Market{Spot: true}))
+		add(realSpot, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), onReal(mix.Market{Spot: true}))
 	}
 	if s.wants(realOnDemand) {
-		add(realOnDemand, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), real(mix.Market{}))
+		add(realOnDemand, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), onReal(mix.Market{}))
 	}
 	if s.wants(openb) {
 		if _, err := os.Stat(filepath.Join(s.data, mix.OpenbFile)); err != nil {
@@ -99,7 +99,7 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 	}
 	if s.wants(growth) {
 		ours := []contest.Engine{contest.Supercargo}
-		add(realOnDemand, ours, []int{10000, 100000}, real(mix.Market{}))
+		add(realOnDemand, ours, []int{10000, 100000}, onReal(mix.Market{}))
 		add(karpenterMix, ours, sized(s.short, nil, []int{100000}), own)
 	}
 	if s.wants(custom) {

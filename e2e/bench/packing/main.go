@@ -70,7 +70,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 	f.StringVar(&s.engine, "engine", "", "supercargo or karpenter alone (default both, in turns)")
 	f.Uint64Var(&s.seed, "seed", 1, "of the pods that are drawn, and of Supercargo's search")
 	f.IntVar(&s.runs, "runs", 0, "of each engine per row; the median is shown (default 5, 3 from 10,000 pods on; 1 with --short)")
-	f.IntVar(&s.most, "max-pods", 0, "leaves out the sizes above `N` pods (default none)")
+	f.IntVar(&s.most, "max-pods", 0, "leaves out the comparisons with Karpenter on more than `N` pods (default none); it takes minutes for 10,000")
 	f.DurationVar(&s.patience, "patience", 2*time.Minute, "no further run of an engine on a row is begun that would exceed this; the first always is")
 	f.StringVar(&s.out, "out", "out/bench", "`DIR` for packing.json (one object per row) and packing-runs.json (phases and violations)")
 	f.StringVar(&s.docs, "docs", "docs", "`DIR` of benchmarks.md and the plots, which only a full run without --case, --pods and --short writes")

@@ -216,4 +216,3 @@ func CheckSample(ctx context.Context, problem *packing.Problem, plan *packing.Pl
 	}
 	return append(out, w.purchases()...), nil
 }
-

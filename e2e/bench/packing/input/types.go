@@ -129,11 +129,11 @@ func (t *instanceType) build() (*cloudprovider.InstanceType, error) {
 		if err := o.check(); err != nil {
 			return nil, fmt.Errorf("offerings[%d]: %w", i, err)
 		}
-		if at := [2]string{o.Zone, o.CapacityType}; seen[at] {
+		at := [2]string{o.Zone, o.CapacityType}
+		if seen[at] {
 			return nil, fmt.Errorf("offerings[%d]: %s in %s is there twice", i, o.CapacityType, o.Zone)
-		} else {
-			seen[at] = true
 		}
+		seen[at] = true
 		zones, capacityTypes = append(zones, o.Zone), append(capacityTypes, o.CapacityType)
 		it.Offerings = append(it.Offerings, &cloudprovider.Offering{
 			Available: o.Available == nil || *o.Available, Price: *o.Price,

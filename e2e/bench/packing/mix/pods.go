@@ -31,17 +31,8 @@ func (p pod) label(key, value string) pod {
 	return p
 }
 
-func (p pod) request(name corev1.ResourceName, n int64) pod {
+func (p pod) request(name corev1.ResourceName, n int64) {
 	p.Spec.Containers[0].Resources.Requests[name] = *resource.NewQuantity(n, resource.DecimalSI)
-	return p
-}
-
-func (p pod) onlyOn(key, value string) pod {
-	if p.Spec.NodeSelector == nil {
-		p.Spec.NodeSelector = map[string]string{}
-	}
-	p.Spec.NodeSelector[key] = value
-	return p
 }
 
 // spread over the domains of key, counting the pods that match.
@@ -64,19 +55,17 @@ func term(key string, match map[string]string) corev1.PodAffinityTerm {
 }
 
 // apart keeps the pod out of the domains that hold pods which match.
-func (p pod) apart(key string, match map[string]string) pod {
+func (p pod) apart(key string, match map[string]string) {
 	p.affinity().PodAntiAffinity = &corev1.PodAntiAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term(key, match)},
 	}
-	return p
 }
 
 // together keeps the pod in a domain that holds pods which match.
-func (p pod) together(key string, match map[string]string) pod {
+func (p pod) together(key string, match map[string]string) {
 	p.affinity().PodAffinity = &corev1.PodAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term(key, match)},
 	}
-	return p
 }
 
 // Daemons are two small agents that tolerate everything, as a log shipper and a network plugin do.
