@@ -81,8 +81,10 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 		return func(n int) (*contest.Input, error) { return mix.Real(n, s.seed, m) }
 	}
 	own := func(n int) (*contest.Input, error) { return mix.KarpenterOwn(n, s.seed), nil }
-	if s.wants(karpenterMix) {
-		add(karpenterMix, both(), sized(s.short, []int{500, 1000}, []int{500, 1000, 2000, 5000, 10000, 20000}), own)
+	if s.wants(growth) {
+		ours := []contest.Engine{contest.Supercargo}
+		add(realOnDemand, ours, []int{10000, 100000}, onReal(mix.Market{}))
+		add(karpenterMix, ours, sized(s.short, nil, []int{100000}), own)
 	}
 	if s.wants(realSpot) {
 		add(realSpot, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), onReal(mix.Market{Spot: true}))
@@ -90,17 +92,15 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 	if s.wants(realOnDemand) {
 		add(realOnDemand, both(), sized(s.short, []int{200, 1000}, []int{200, 1000, 5000}), onReal(mix.Market{}))
 	}
+	if s.wants(karpenterMix) {
+		add(karpenterMix, both(), sized(s.short, []int{500, 1000}, []int{500, 1000, 2000, 5000, 10000, 20000}), own)
+	}
 	if s.wants(openb) {
 		if _, err := os.Stat(filepath.Join(s.data, mix.OpenbFile)); err != nil {
 			fmt.Fprintf(w, "SKIPPED: the case openb, its trace is not there (%v); name its folder with --data\n", err)
 		} else {
 			add(openb, both(), sized(s.short, []int{1000}, []int{1000, 5000}), func(n int) (*contest.Input, error) { return mix.Openb(s.data, n, s.seed) })
 		}
-	}
-	if s.wants(growth) {
-		ours := []contest.Engine{contest.Supercargo}
-		add(realOnDemand, ours, []int{10000, 100000}, onReal(mix.Market{}))
-		add(karpenterMix, ours, sized(s.short, nil, []int{100000}), own)
 	}
 	if s.wants(custom) {
 		in, err := s.custom(w)

@@ -139,6 +139,9 @@ func run(ctx context.Context, s *settings, w io.Writer) error {
 		if err := s.write(lines); err != nil {
 			return err
 		}
+		if err := s.document(machine, lines, nil, false); err != nil {
+			return err
+		}
 	}
 	swept, err := s.sweep(ctx, w)
 	if err != nil {
@@ -152,17 +155,22 @@ func run(ctx context.Context, s *settings, w io.Writer) error {
 		fmt.Fprintln(w, note)
 	}
 	fmt.Fprintln(w)
-	judged := bars(lines, swept)
-	if err := report.Bars().Text(w, judged); err != nil {
+	if err := report.Bars().Text(w, bars(lines, swept)); err != nil {
 		return err
 	}
+	return s.document(machine, lines, swept, true)
+}
+
+// document writes the plots and the part of the docs, in a run that measures all that they show.
+func (s *settings) document(m report.Machine, lines []line, swept *sweepResult, complete bool) error {
 	if !s.full() {
 		return nil
 	}
-	if err := plots(s.docs, lines); err != nil {
+	drawn, err := plots(s.docs, lines)
+	if err != nil {
 		return err
 	}
-	return report.WriteBlock(filepath.Join(s.docs, "benchmarks.md"), "packing", page(machine, lines, judged, swept))
+	return report.WriteBlock(filepath.Join(s.docs, "benchmarks.md"), "packing", page(m, lines, swept, complete, drawn))
 }
 
 // rival is the other engine's result on the same problem, nil when there is none.

@@ -39,7 +39,7 @@ func bare(pod *corev1.Pod) *corev1.Pod {
 }
 
 // maxTries bounds the search for an order, in looks at one pod on one node.
-const maxTries = 5000
+const maxTries = 2000
 
 // reachable tells whether the pods can be placed one after another: in the order that the plan gives or, failing that, in one
 // that a search finds. In the search, those that the final state would refuse take their turn as soon as it can be, before
