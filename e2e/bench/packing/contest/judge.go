@@ -9,9 +9,11 @@ import (
 	"supercargo.dev/provisioner/packing/oracle"
 )
 
-// Checked is how many pods of a plan are replayed at the most; of larger plans so many are drawn. A look at one pod costs
-// kube-scheduler milliseconds in a cluster of thousands of nodes.
-const Checked = 5000
+// checks bounds a replay, in pods looked at times nodes: kube-scheduler looks at every node for every pod.
+const checks = 5_000_000
+
+// Checked is how many pods of a plan are replayed one by one; of plans for more, so many are drawn.
+func Checked(nodes int) int { return max(200, checks/max(1, nodes)) }
 
 // verdict is what is found out about a plan by code that does not care whose it is.
 type verdict struct {
@@ -27,7 +29,7 @@ func judge(ctx context.Context, p *packing.Problem, plan *packing.Plan) (verdict
 	if err != nil {
 		return verdict{}, err
 	}
-	violations, err := oracle.CheckSample(ctx, p, plan, Checked, p.Options.Seed)
+	violations, err := oracle.CheckSample(ctx, p, plan, Checked(len(plan.Nodes)), p.Options.Seed)
 	if err != nil {
 		return verdict{}, fmt.Errorf("replaying the plan, %w", err)
 	}
