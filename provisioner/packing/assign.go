@@ -17,6 +17,9 @@ type assigner struct {
 	items []*item
 	// byCell finds the item of a unit and cell.
 	byCell map[*unit]map[*cell]*item
+	// ordered pods in the order in which they got their cells, pods that got another one later more than once; free
+	// pods have no rules about domains, so that they can come after all others.
+	ordered, free []int32
 	// stuck pods have no cell that their rules allow; per unit.
 	stuck []stuck
 	// rng, when set, varies the estimated prices of cells by factors of up to
@@ -129,6 +132,7 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 	}
 	if len(u.keys) == 0 && !u.onlyWith(a.c.groups) {
 		a.put(u, nil, pods)
+		a.free = append(a.free, pods...)
 		a.tally(u, nil, int32(len(pods)/u.size))
 		return nil
 	}
@@ -167,6 +171,7 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 		}
 		one := pods[:u.size:u.size]
 		pods = pods[u.size:]
+		a.ordered = append(a.ordered, one...)
 		if into != nil {
 			it := a.item(u, cells[best])
 			into.add(it, 1)
@@ -249,4 +254,18 @@ func fullestFirst(c *compiled, bins []*bin) {
 		return s
 	}
 	slices.SortStableFunc(bins, func(x, y *bin) int { return cmp.Compare(free(x), free(y)) })
+}
+
+// order lists the pods that are placed, those with rules about domains first and each where it last got its cell.
+func (a *assigner) order(placed []bool) []int {
+	all := slices.Concat(a.ordered, a.free)
+	out := make([]int, 0, len(all))
+	for _, pod := range slices.Backward(all) {
+		if placed[pod] {
+			placed[pod] = false
+			out = append(out, int(pod))
+		}
+	}
+	slices.Reverse(out)
+	return out
 }

@@ -200,6 +200,9 @@ type Plan struct {
 	Bindings []Binding
 	// Unplaced pods, each with the rules that removed its last options.
 	Unplaced []Unplaced
+	// Order lists the placed pods so that kube-scheduler accepts each of them on its node after those before it.
+	// Spread and affinity constraints bind when a pod is scheduled; in another order some pods might be refused.
+	Order []int
 	// Cost of Nodes in USD per hour. A node of unknown price counts as zero
 	// here, and Stats.UnknownPrices counts such nodes.
 	Cost float64

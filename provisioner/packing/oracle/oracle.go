@@ -170,12 +170,19 @@ func (w *world) without(ctx context.Context, s *scheduler, i int, f func(*schedu
 
 // Check returns what a plan violates; none means valid.
 func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([]Violation, error) {
+	return CheckSample(ctx, problem, plan, len(problem.Pods), 0)
+}
+
+// CheckSample is Check with n of the placed pods, drawn with a seed, that are looked at one by one; all count for those. What
+// concerns nodes and limits is checked throughout. A plan for thousands of nodes takes minutes to check in full.
+func CheckSample(ctx context.Context, problem *packing.Problem, plan *packing.Plan, n int, seed uint64) ([]Violation, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w, out := newWorld(problem, plan)
 	if len(out) > 0 {
 		return out, nil
 	}
+	w.draw(n, seed)
 	all := append(append([]*corev1.Pod(nil), w.residents...), w.placed...)
 	s, err := newScheduler(ctx, w, all)
 	if err != nil {
@@ -183,14 +190,25 @@ func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([
 	}
 	var skewed []Violation
 	fragile := map[*corev1.Pod]bool{}
+	alike := map[twin]verdict{}
 	for i, pod := range w.placed {
+		if !w.looked(pod) {
+			continue
+		}
 		if why := w.volumes(i); why != "" {
 			out = append(out, Violation{pod.Name, "volumes", why})
 		}
 		err := w.without(ctx, s, i, func(s *scheduler) error {
-			bare := pod.DeepCopy()
-			bare.Spec.NodeName = ""
-			plugin, reason, err := s.refuses(ctx, bare, pod.Spec.NodeName)
+			key, err := twinOf(pod)
+			if err != nil {
+				return err
+			}
+			v, known := alike[key]
+			if !known {
+				v.plugin, v.reason, err = s.refuses(ctx, bare(pod), pod.Spec.NodeName)
+				alike[key] = v
+			}
+			plugin, reason := v.plugin, v.reason
 			switch {
 			case err != nil || plugin == "":
 			case plugin == names.PodTopologySpread:
@@ -215,44 +233,4 @@ func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([
 		}
 	}
 	return append(out, w.purchases()...), nil
-}
-
-// reachable tells whether the pods can be placed one after another. Those that the
-// final state would refuse take their turn as soon as it can be, before others
-// add to what they are refused for.
-func (w *world) reachable(ctx context.Context, fragile map[*corev1.Pod]bool) (bool, error) {
-	placed := append([]*corev1.Pod(nil), w.residents...)
-	var waiting []*corev1.Pod
-	for _, first := range [2]bool{true, false} {
-		for _, pod := range w.placed {
-			if fragile[pod] == first {
-				waiting = append(waiting, pod)
-			}
-		}
-	}
-	for len(waiting) > 0 {
-		s, err := newScheduler(ctx, w, placed)
-		if err != nil {
-			return false, err
-		}
-		next := -1
-		for i, pod := range waiting {
-			bare := pod.DeepCopy()
-			bare.Spec.NodeName = ""
-			plugin, _, err := s.refuses(ctx, bare, pod.Spec.NodeName)
-			if err != nil {
-				return false, err
-			}
-			if plugin == "" {
-				next = i
-				break
-			}
-		}
-		if next < 0 {
-			return false, nil
-		}
-		placed = append(placed, waiting[next])
-		waiting = slices.Delete(waiting, next, next+1)
-	}
-	return true, nil
 }

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -24,6 +25,8 @@ type world struct {
 	placed    []*corev1.Pod
 	index     []int // of placed pods in the problem
 	storage   storage
+	// sample of the placed pods that are looked at; nil means all.
+	sample map[*corev1.Pod]bool
 }
 
 func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation) {
@@ -74,6 +77,19 @@ func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation
 	}
 	return w, out
 }
+
+// draw chooses n of the placed pods to look at.
+func (w *world) draw(n int, seed uint64) {
+	if n >= len(w.placed) {
+		return
+	}
+	w.sample = make(map[*corev1.Pod]bool, n)
+	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(w.placed))[:n] {
+		w.sample[w.placed[i]] = true
+	}
+}
+
+func (w *world) looked(pod *corev1.Pod) bool { return w.sample == nil || w.sample[pod] }
 
 func (w *world) node(name string, labels map[string]string, taints []corev1.Taint, allocatable corev1.ResourceList) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
