@@ -24,6 +24,7 @@ type fleet struct {
 	price    float64 // of launched
 	memo     packing.Memo
 	seq      int
+	risks    map[offeringKey]float64 // interruptions per hour
 }
 
 // member is a candidate.
@@ -44,6 +45,7 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 	for k, v := range s.Budgets {
 		f.budgets[k] = v
 	}
+	f.risks = risks(s.Pools)
 	for i := range s.Fixed {
 		f.fixed = append(f.fixed, live(s.Fixed[i]))
 	}
@@ -273,6 +275,9 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 			why = "kept because time ran out before it was looked at"
 		default:
 			why = "kept because no move that pays includes it"
+		}
+		if f.state.Returning > 0 && m.kept == "" {
+			why += fmt.Sprintf("; %d offerings that were out of capacity are not used for replacements until they have stayed for a while", f.state.Returning)
 		}
 		out = append(out, Kept{m.Node.Name, why})
 	}
