@@ -89,7 +89,7 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 			TimeBudget: o.searchBudget, BreakEven: orNone(o.breakEven), LaunchOverlap: orNone(o.launchOverlap),
 			MinSavingFraction: zeroIsNone(o.minSavingFraction), MinSavingPerHour: zeroIsNone(o.minSavingPerHour), InterruptionCost: o.interruptionCost,
 		},
-		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), Packing: packingOptions,
+		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), CapacitySettle: orNone(o.capacitySettle), Packing: packingOptions,
 	})
 	controllers := append(machinery.Controllers(ctx),
 		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))

@@ -73,12 +73,15 @@ type Config struct {
 	// Consolidation tunes the search for savings.
 	Consolidation consolidation.Options
 	// PodMoveCost in USD is what moving one pod of ordinary eviction cost is thought to cost: a few seconds of a pod's work and
-	// of two nodes' overlap. Karpenter's eviction cost (priority, pod-deletion-cost) scales it. Zero means
-	// consolidation.DefaultPodCost, negative none.
+	// of two nodes' overlap. Karpenter's eviction cost (priority, pod-deletion-cost) and what consolidation.PodMove knows scale
+	// it. Zero means consolidation.DefaultPodCost, negative none.
 	PodMoveCost float64
 	// ValidationDelay is the time between finding a saving and carrying it out, after which it must still be one.
 	// It keeps pods that come and go from causing moves. Zero means 15 s, as Karpenter waits.
 	ValidationDelay time.Duration
+	// CapacitySettle is how long capacity that was out must have stayed before nodes are replaced by it; pods that wait use it
+	// at once. Zero means consolidation.DefaultCapacitySettle, negative none.
+	CapacitySettle time.Duration
 	// Packing tunes the packer.
 	Packing packing.Options
 }
@@ -93,15 +96,19 @@ type Machinery struct {
 	launched    launches
 	// consolidated nodes are those that a consolidation gives up.
 	consolidated *nodeSet
+	comebacks    *consolidation.Comebacks
 }
 
 // New makes the machinery. It registers nothing; see [Machinery.Controllers].
 func New(cfg Config) *Machinery {
+	if cfg.CapacitySettle == 0 {
+		cfg.CapacitySettle = consolidation.DefaultCapacitySettle
+	}
 	m := &Machinery{
 		cfg:      cfg,
 		cluster:  state.NewCluster(cfg.Clock, cfg.Client, cfg.CloudProvider),
 		volumes:  scheduling.NewVolumeTopology(cfg.Client),
-		launched: newLaunches(), consolidated: newNodeSet(cfg.Clock),
+		launched: newLaunches(), consolidated: newNodeSet(cfg.Clock), comebacks: consolidation.NewComebacks(cfg.CapacitySettle),
 	}
 	// The Provisioner is kept as an object because the disruption queue launches through it; it is never registered, so its
 	// own scheduling loop does not run.

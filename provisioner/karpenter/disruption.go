@@ -141,7 +141,12 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		Pools: s.Problem.Pools, DaemonSets: s.Problem.DaemonSets, Namespaces: s.Problem.Namespaces,
 		Pending: slices.Concat(s.Problem.Pods, s.Moving), Budgets: budgets, Options: c.cfg.Consolidation,
 	}
+	moves, err := c.podMoves(ctx)
+	if err != nil {
+		return nil, consolidation.Plan{}, err
+	}
 	in.Options.Now = c.cfg.Clock.Now()
+	in.Pools, in.Returning = c.comebacks.Settled(in.Options.Now, in.Pools)
 	in.Options.Packing = c.cfg.Packing
 	for _, node := range s.Problem.Nodes {
 		n := s.states[node.Name]
@@ -157,10 +162,11 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		if mayGo[node.Name] == nil {
 			candidate.Blocked = c.blocked(ctx, s, node, pdbs)
 		}
-		for _, p := range node.Pods {
-			candidate.PodCost = append(candidate.PodCost, max(0, disruptionutils.EvictionCost(ctx, p.Pod))*c.podMoveCost())
+		if candidate.Blocked == "" {
+			candidate.Blocked = consolidation.HeldBy(node.Pods)
 		}
 		if candidate.Blocked == "" {
+			candidate.PodCost = moves.costs(ctx, &node)
 			if err := c.movable(ctx, candidate.Pods); err != nil {
 				return nil, consolidation.Plan{}, err
 			}
@@ -172,13 +178,6 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		return nil, consolidation.Plan{}, fmt.Errorf("searching for savings, %w", err)
 	}
 	return s, plan, nil
-}
-
-func (c *consolidationMethod) podMoveCost() float64 {
-	if c.cfg.PodMoveCost == 0 {
-		return consolidation.DefaultPodCost
-	}
-	return max(0, c.cfg.PodMoveCost)
 }
 
 // movable writes on the pods of a candidate what their next node must be: they need places anew, so their volumes and their
