@@ -84,7 +84,7 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	packingOptions := packing.Options{TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost}
 	machinery := karpenter.New(karpenter.Config{
 		Client: mgr.GetClient(), CloudProvider: cloud, Recorder: recorder, Clock: clk,
-		Demand: demand.Enforced, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
+		Demand: demand.Enforced, Expectation: index, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
 		Consolidation: consolidation.Options{
 			TimeBudget: o.searchBudget, BreakEven: orNone(o.breakEven), LaunchOverlap: orNone(o.launchOverlap),
 			MinSavingFraction: zeroIsNone(o.minSavingFraction), MinSavingPerHour: zeroIsNone(o.minSavingPerHour), InterruptionCost: o.interruptionCost,

@@ -266,3 +266,25 @@ func TestANodeSaysThatCapacityHasJustComeBack(t *testing.T) {
 	s.Pools, s.Returning = sells(it), 3
 	keptBecause(t, search(t, s), "n", "3 offerings that were out of capacity are not used for replacements until they have stayed")
 }
+
+// TestAPodResizedInPlaceIsPlacedByWhatItsSuccessorAsksFor: judged by what it holds now it would fit elsewhere, start with its
+// template's requests there, and find no room (kubernetes-sigs/karpenter#829).
+func TestAPodResizedInPlaceIsPlacedByWhatItsSuccessorAsksFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		anew      corev1.ResourceList
+		wantMoves int
+	}{
+		"whose successor asks for as little moves": {nil, 1},
+		"whose successor asks for more stays":      {amounts(3500, 1024), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := state(candidate("n", m("xlarge", 2), "a", pod("resized", 100, 1024)), candidate("other", m("xlarge", 2), "a", pod("p", 1900, 1024)))
+			s.Candidates[0].Anew = []corev1.ResourceList{tc.anew}
+			s.Candidates[1].Blocked = "it is not looked at here"
+			s.Pools = nil
+			if plan := search(t, s); len(plan.Moves) != tc.wantMoves {
+				t.Errorf("moves = %q, want %d; kept: %+v", told(plan), tc.wantMoves, plan.Kept)
+			}
+		})
+	}
+}

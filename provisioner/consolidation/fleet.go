@@ -31,8 +31,9 @@ type fleet struct {
 type member struct {
 	packing.Node
 	*Candidate
-	movable []int     // indices into Node.Pods of pods that would have to move
-	costs   []float64 // of moving each pod, by index into Node.Pods
+	movable []int                               // indices into Node.Pods of pods that would have to move
+	costs   []float64                           // of moving each pod, by index into Node.Pods
+	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
 	kept    string // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
@@ -54,6 +55,12 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 		m := &member{Candidate: c, Node: live(c.Node)}
 		costs := map[*corev1.Pod]float64{}
 		for k := range c.Pods {
+			if k < len(c.Anew) && c.Anew[k] != nil {
+				if m.anew == nil {
+					m.anew = map[*corev1.Pod]corev1.ResourceList{}
+				}
+				m.anew[c.Pods[k].Pod] = c.Anew[k]
+			}
 			costs[c.Pods[k].Pod] = s.Options.DefaultPodCost
 			if k < len(c.PodCost) {
 				costs[c.Pods[k].Pod] = c.PodCost[k]

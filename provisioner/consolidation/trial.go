@@ -38,8 +38,12 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		price += m.Node.Price
 		t.move.Remove = append(t.move.Remove, m.Node.Name)
 		for _, k := range m.movable {
-			t.pods = append(t.pods, placed{m.Node.Pods[k], m.costs[k]})
-			t.move.Pods = append(t.move.Pods, m.Node.Pods[k])
+			p := m.Node.Pods[k]
+			if asks := m.anew[p.Pod]; asks != nil {
+				p.Requests = asks
+			}
+			t.pods = append(t.pods, placed{p, m.costs[k]})
+			t.move.Pods = append(t.move.Pods, p)
 			podCost += m.costs[k]
 		}
 	}

@@ -87,6 +87,10 @@ type Candidate struct {
 	// PodCost is the cost of moving each pod in USD, in the order of Node.Pods.
 	// Entries of daemonset pods are ignored. Nil means Options.DefaultPodCost.
 	PodCost []float64
+	// Anew is what each pod's successor on another node will ask for, in the order
+	// of Node.Pods, where that is not Requests: a pod that was resized in place
+	// may start again with more. Nil, and nil entries, mean the same.
+	Anew []corev1.ResourceList
 	// Blocked says why the node may not be disrupted; empty means it may.
 	Blocked string
 	// Reclaim marks a node whose pods want off it anyway (drifted to on-demand

@@ -66,6 +66,8 @@ type Config struct {
 	Clock         clock.Clock
 	// Demand of running pods. Required.
 	Demand Demand
+	// Expectation of what pods and their successors will ask for; nil: what they hold, or their templates say.
+	Expectation Expectation
 	// Placement of pods to place. Required.
 	Placement Placement
 	// Market says how likely spot offerings are to be interrupted. Required.

@@ -167,7 +167,7 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		}
 		if candidate.Blocked == "" {
 			candidate.PodCost = moves.costs(ctx, &node)
-			if err := c.movable(ctx, candidate.Pods); err != nil {
+			if err := c.movable(ctx, &candidate); err != nil {
 				return nil, consolidation.Plan{}, err
 			}
 		}
@@ -180,16 +180,23 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 	return s, plan, nil
 }
 
-// movable writes on the pods of a candidate what their next node must be: they need places anew, so their volumes and their
-// tolerance of spot count as those of pending pods do.
-func (c *consolidationMethod) movable(ctx context.Context, pods []packing.Pod) error {
+// movable writes on the pods of a candidate what they will ask for, and what their next node must be: they need places anew, so
+// their volumes and their tolerance of spot count as those of pending pods do.
+func (c *consolidationMethod) movable(ctx context.Context, candidate *consolidation.Candidate) error {
+	pods := candidate.Pods
 	placed, err := c.toPlace(ctx, lo.Map(pods, func(p packing.Pod, _ int) *corev1.Pod { return p.Pod }))
 	if err != nil {
 		return err
 	}
+	candidate.Anew = make([]corev1.ResourceList, len(pods))
 	for i := range pods {
-		if !pods[i].Daemon {
-			pods[i].NodeTerms = placed[i].NodeTerms
+		if pods[i].Daemon {
+			continue
+		}
+		pods[i].NodeTerms = placed[i].NodeTerms
+		pods[i].Expected = c.expected(pods[i].Pod, pods[i].Requests)
+		if candidate.Anew[i], err = c.anew(ctx, pods[i].Pod, pods[i].Requests); err != nil {
+			return err
 		}
 	}
 	return nil
