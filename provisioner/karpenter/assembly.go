@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/cloudprovider"
+	"sigs.k8s.io/karpenter/pkg/controllers/capacitybuffer"
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
 	"sigs.k8s.io/karpenter/pkg/controllers/dynamicresources/deviceallocation"
 	metricsnode "sigs.k8s.io/karpenter/pkg/controllers/metrics/node"
@@ -99,6 +100,8 @@ type Machinery struct {
 	// consolidated nodes are those that a consolidation gives up.
 	consolidated *nodeSet
 	comebacks    *consolidation.Comebacks
+	// virtual pods are those that CapacityBuffers keep room for.
+	virtual *virtualpods.Cache
 }
 
 // New makes the machinery. It registers nothing; see [Machinery.Controllers].
@@ -111,18 +114,19 @@ func New(cfg Config) *Machinery {
 		cluster:  state.NewCluster(cfg.Clock, cfg.Client, cfg.CloudProvider),
 		volumes:  scheduling.NewVolumeTopology(cfg.Client),
 		launched: newLaunches(), consolidated: newNodeSet(cfg.Clock), comebacks: consolidation.NewComebacks(cfg.CapacitySettle),
+		virtual: virtualpods.NewVirtualPodCache(cfg.Client),
 	}
 	// The Provisioner is kept as an object because the disruption queue launches through it; it is never registered, so its
 	// own scheduling loop does not run.
 	m.provisioner = karpprovisioning.NewProvisioner(cfg.Client, cfg.Recorder, cfg.CloudProvider, m.cluster, cfg.Clock,
-		deviceallocation.NewController(cfg.Client), virtualpods.NewVirtualPodCache(cfg.Client))
+		deviceallocation.NewController(cfg.Client), m.virtual)
 	m.queue = disruption.NewQueue(cfg.Client, cfg.Recorder, m.cluster, cfg.Clock, m.provisioner)
 	return m
 }
 
-// Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out.
-// The context must carry Karpenter's options; see [WithOptions].
-func (m *Machinery) Controllers(ctx context.Context) []controller.Controller {
+// Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out, for
+// which plan is called instead. The context must carry Karpenter's options; see [WithOptions].
+func (m *Machinery) Controllers(ctx context.Context, plan func()) []controller.Controller {
 	kube, cp, clk, recorder := m.cfg.Client, m.cfg.CloudProvider, m.cfg.Clock, m.cfg.Recorder
 	evictions := terminator.NewQueue(kube, recorder)
 	poolHealth := nodepoolhealth.NewState()
@@ -163,6 +167,9 @@ func (m *Machinery) Controllers(ctx context.Context) []controller.Controller {
 	}
 	if len(cp.RepairPolicies()) != 0 && options.FromContext(ctx).FeatureGates.NodeRepair {
 		controllers = append(controllers, health.NewController(kube, cp, clk, recorder))
+	}
+	if options.FromContext(ctx).FeatureGates.CapacityBuffer {
+		controllers = append(controllers, capacitybuffer.NewController(kube, planner(plan), m.virtual))
 	}
 	return controllers
 }
@@ -209,8 +216,11 @@ func Index(ctx context.Context, mgr manager.Manager) error {
 }
 
 // WithOptions returns a context with the options that Karpenter's controllers read from theirs, and panic without.
-// Batch windows are given because Karpenter derives from them how long a nomination protects a node.
-func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration) context.Context {
+// Batch windows are given because Karpenter derives from them how long a nomination protects a node. Headroom is kept where
+// CapacityBuffers are served; see [HasCapacityBuffers].
+func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration, headroom bool) context.Context {
+	gates := options.DefaultFeatureGates()
+	gates.CapacityBuffer = headroom
 	return options.ToContext(ctx, &options.Options{
 		CPURequests:       1000,
 		BatchIdleDuration: batchIdle,
@@ -218,6 +228,6 @@ func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration) context
 		PreferencePolicy:  options.PreferencePolicyRespect,
 		MinValuesPolicy:   options.MinValuesPolicyStrict,
 		IgnoreDRARequests: true,
-		FeatureGates:      options.DefaultFeatureGates(),
+		FeatureGates:      gates,
 	})
 }

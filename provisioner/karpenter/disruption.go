@@ -246,7 +246,7 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 			continue
 		}
 		for _, node := range move.Launch {
-			pods := lo.Map(node.Pods, func(i, _ int) *corev1.Pod { return move.Pods[i].Pod })
+			pods := lo.FilterMap(node.Pods, func(i, _ int) (*corev1.Pod, bool) { return move.Pods[i].Pod, !isVirtual(move.Pods[i].Pod) })
 			claim, err := s.nodeClaim(node, pods)
 			if err != nil {
 				return nil, 0, err
@@ -256,7 +256,7 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 		}
 		for _, b := range move.Bindings {
 			counted[b.Node] = true
-			if n := s.states[b.Node]; n != nil {
+			if n := s.states[b.Node]; n != nil && !isVirtual(move.Pods[b.Pod].Pod) {
 				command.Results.ExistingNodes = append(command.Results.ExistingNodes, &scheduling.ExistingNode{
 					StateNode: n, Pods: []*corev1.Pod{move.Pods[b.Pod].Pod},
 				})
