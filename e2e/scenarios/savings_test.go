@@ -50,7 +50,8 @@ func TestAPendingPodIsRightsizedBeforeANodeIsBoughtForIt(t *testing.T) {
 // without any workload falling below what its budget promises.
 func TestConsolidationCutsTheBillWithinDisruptionBudgets(t *testing.T) {
 	w := newWorld(t)
-	w.withProvisioner()
+	// Pods that have just started cost twice as much to move.
+	w.withProvisioner("--consolidation-pod-move-cost=0.0002")
 	w.create(nodePool("default")...)
 	spread := func(p *corev1.PodTemplateSpec) {
 		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{

@@ -20,27 +20,34 @@ const DefaultCapacitySettle = 10 * time.Minute
 type Comebacks struct {
 	settle time.Duration
 	mu     sync.Mutex
-	out    map[offeringKey]time.Time // when each was last seen without capacity
+	// back is when each offering that was seen without capacity was first seen with it again; zero while it has none.
+	back map[offeringKey]time.Time
 }
 
 type offeringKey struct{ instanceType, zone, capacityType string }
 
-// NewComebacks returns an empty memory. An offering has settled when it was not out of capacity for so long.
+// NewComebacks returns an empty memory. An offering has settled when it has been back for so long. The time
+// counts from when it was first seen back, for nobody knows what was in between.
 func NewComebacks(settle time.Duration) *Comebacks {
-	return &Comebacks{settle: settle, out: map[offeringKey]time.Time{}}
+	return &Comebacks{settle: settle, back: map[offeringKey]time.Time{}}
 }
 
-// Observe notes which offerings of a type have no capacity now.
+// Observe notes which offerings of a type have capacity now.
 func (c *Comebacks) Observe(now time.Time, it *packing.InstanceType) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range it.Offerings {
 		o := &it.Offerings[i]
 		key := offeringKey{it.Name, o.Zone, o.CapacityType}
-		if !o.Available {
-			c.out[key] = now
-		} else if since, ok := c.out[key]; ok && now.Sub(since) >= c.settle {
-			delete(c.out, key)
+		back, known := c.back[key]
+		switch {
+		case !o.Available:
+			c.back[key] = time.Time{}
+		case !known:
+		case back.IsZero():
+			c.back[key] = now
+		case now.Sub(back) >= c.settle:
+			delete(c.back, key)
 		}
 	}
 }
@@ -50,7 +57,7 @@ func (c *Comebacks) Observe(now time.Time, it *packing.InstanceType) {
 func (c *Comebacks) Settled(now time.Time, pools []packing.Pool) (settled []packing.Pool, returning int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.out) == 0 {
+	if len(c.back) == 0 {
 		return pools, 0
 	}
 	settled = make([]packing.Pool, len(pools))
@@ -71,8 +78,8 @@ func (c *Comebacks) leaveOut(now time.Time, it *packing.InstanceType) (returning
 	var changed []packing.Offering
 	for i := range it.Offerings {
 		o := &it.Offerings[i]
-		since, ok := c.out[offeringKey{it.Name, o.Zone, o.CapacityType}]
-		if !o.Available || !ok || now.Sub(since) >= c.settle {
+		back, ok := c.back[offeringKey{it.Name, o.Zone, o.CapacityType}]
+		if !o.Available || !ok || !back.IsZero() && now.Sub(back) >= c.settle {
 			continue
 		}
 		if changed == nil {

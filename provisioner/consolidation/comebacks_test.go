@@ -22,11 +22,14 @@ func TestCapacityThatWasOutIsUsedForReplacementsOnceItHasStayed(t *testing.T) {
 		"what was never out has nothing to prove": {{0, true, true, 0}},
 		"what is out cannot be used":              {{0, false, false, 0}},
 		"what has just come back must stay first": {
-			{0, false, false, 0}, {time.Minute, true, false, 1}, {9 * time.Minute, true, false, 1}, {10 * time.Minute, true, true, 0},
+			{0, false, false, 0}, {time.Minute, true, false, 1}, {10 * time.Minute, true, false, 1}, {11 * time.Minute, true, true, 0},
+		},
+		"what was not looked at for long counts from when it was seen back": {
+			{0, false, false, 0}, {time.Hour, true, false, 1}, {70 * time.Minute, true, true, 0},
 		},
 		"what goes again must stay all over": {
 			{0, false, false, 0}, {9 * time.Minute, true, false, 1}, {9*time.Minute + time.Second, false, false, 0},
-			{18 * time.Minute, true, false, 1}, {19*time.Minute + time.Second, true, true, 0},
+			{18 * time.Minute, true, false, 1}, {27 * time.Minute, true, false, 1}, {28 * time.Minute, true, true, 0},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

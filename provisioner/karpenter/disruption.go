@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
@@ -292,7 +294,21 @@ func (c *consolidationMethod) explainHeld(ctx context.Context, s *Snapshot, plan
 func (c *consolidationMethod) explain(s *Snapshot, plan consolidation.Plan) {
 	for _, kept := range plan.Kept {
 		if n := s.states[kept.Node]; n != nil && n.Node != nil && n.NodeClaim != nil {
-			c.cfg.Recorder.Publish(disruptionevents.Unconsolidatable(n.Node, n.NodeClaim, kept.Why)...)
+			for _, e := range disruptionevents.Unconsolidatable(n.Node, n.NodeClaim, kept.Why) {
+				// Karpenter says one thing of a node every 15 min, whatever else becomes true meanwhile.
+				e.DedupeValues = append(e.DedupeValues, withoutFigures(kept.Why))
+				c.cfg.Recorder.Publish(e)
+			}
 		}
 	}
+}
+
+// withoutFigures is a message less its digits: ages and prices change all the time, and that is no news.
+func withoutFigures(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, message)
 }
