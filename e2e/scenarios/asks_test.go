@@ -129,14 +129,13 @@ func TestHeadroomIsThereBeforePodsAsk(t *testing.T) {
 	w := newWorld(t)
 	w.withProvisioner(movesCostNothing)
 	w.create(nodePool("default", onlyType("m6i.large"))...)
-	w.create(&corev1.PodTemplate{
-		ObjectMeta: metav1.ObjectMeta{Name: "spare", Namespace: metav1.NamespaceDefault},
-		Template:   deployment("spare", 1, "1500m", "1Gi").Spec.Template,
-	})
+	w.create(deployment("web", 0, "1500m", "1Gi"))
 	w.create(&unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "autoscaling.x-k8s.io/v1beta1", "kind": "CapacityBuffer",
 		"metadata": map[string]any{"name": "spare", "namespace": metav1.NamespaceDefault},
-		"spec":     map[string]any{"podTemplateRef": map[string]any{"name": "spare"}, "replicas": int64(2)},
+		"spec": map[string]any{
+			"scalableRef": map[string]any{"apiGroup": "apps", "kind": "Deployment", "name": "web"}, "replicas": int64(2),
+		},
 	}})
 	w.eventually("room for two pods is there", w.bufferIs("spare", "True"))
 	w.throughout(15*time.Second, "it is not given back as empty", func(context.Context) string {
@@ -149,7 +148,7 @@ func TestHeadroomIsThereBeforePodsAsk(t *testing.T) {
 	for _, n := range w.nodesOf("default") {
 		ready.Insert(n.Name)
 	}
-	w.create(deployment("web", 2, "1500m", "1Gi"))
+	w.scale("web", 2)
 	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 2))
 	for _, p := range w.pods("web") {
 		if !ready.Has(p.Spec.NodeName) {
