@@ -16,6 +16,7 @@ import (
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
 	"supercargo.dev/cloudprovider/sim"
+	"supercargo.dev/e2e/sandbox"
 	"supercargo.dev/provisioner/provisioning"
 )
 
@@ -218,4 +219,78 @@ func (w *world) watchClaims(pool string) *claimLog {
 	})
 	w.t.Cleanup(func() { events.Stop(); following.Wait() })
 	return log
+}
+
+// TestAPodWaitsForTheNodeThatWasBoughtForIt although room becomes free elsewhere meanwhile, which it would leave for what was not
+// planned, and its own node would come for nothing (kubernetes-sigs/karpenter#742, #2030). When its node is given up it waits no
+// more, and goes there.
+func TestAPodWaitsForTheNodeThatWasBoughtForIt(t *testing.T) {
+	w := newWorld(t)
+	w.component(sandbox.Scheduler)
+	w.withProvisioner()
+	w.create(nodePool("default", noConsolidation, onlyType("m6i.large"))...)
+	ours := func(p *corev1.PodTemplateSpec) { p.Spec.SchedulerName = sandbox.Scheduler }
+	w.create(deployment("first", 1, "1500m", "1Gi", ours), deployment("second", 1, "1500m", "1Gi", ours))
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 2))
+	had := sets.New[string]()
+	for _, n := range w.nodesOf("default") {
+		had.Insert(n.Name)
+	}
+	slow := w.fault(sim.Fault{Kind: sim.FaultRegistrationDelay, Delay: metav1.Duration{Duration: 20 * time.Second}})
+	w.create(deployment("late", 1, "1500m", "1Gi", ours))
+	w.eventually("a node is bought for it", w.claimsNumber(3))
+	w.scale("first", 0)
+	w.eventually("its node is there", func(context.Context) string {
+		for _, p := range w.livePods("late") {
+			if p.Spec.NodeName != "" && had.Has(p.Spec.NodeName) {
+				t.Fatalf("the pod took room that became free on %s, its own node comes for nothing", p.Spec.NodeName)
+			}
+		}
+		if n := len(w.nodesOf("default")); n != 3 {
+			return fmt.Sprintf("%d nodes", n)
+		}
+		return ""
+	})
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 2))
+
+	if err := w.cloud.RemoveFaults(t.Context(), slow); err != nil {
+		t.Fatal(err)
+	}
+	w.scale("first", 1) // takes the room that became free
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 3))
+	w.fault(sim.Fault{Kind: sim.FaultNeverRegister})
+	w.create(deployment("later", 1, "1500m", "1Gi", ours))
+	w.eventually("a node is bought for it", w.claimsNumber(4))
+	w.scale("second", 0)
+	w.throughout(5*time.Second, "it waits for its node", func(context.Context) string {
+		for _, p := range w.livePods("later") {
+			if p.Spec.NodeName != "" {
+				return "it runs on " + p.Spec.NodeName
+			}
+		}
+		return ""
+	})
+	for _, nc := range list(w, &karpv1.NodeClaimList{}).Items {
+		if nc.Status.NodeName == "" {
+			if err := w.Delete(t.Context(), &nc); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.eventually("pods run where there is room", w.allRun(metav1.NamespaceDefault, 3))
+	for _, p := range w.livePods("later") {
+		if !had.Has(p.Spec.NodeName) {
+			t.Errorf("pod %s waited for another node although its own was given up", p.Name)
+		}
+	}
+}
+
+// claimsNumber is a condition: there are so many claims.
+func (w *world) claimsNumber(n int) func(context.Context) string {
+	return func(context.Context) string {
+		if got := len(list(w, &karpv1.NodeClaimList{}).Items); got != n {
+			return fmt.Sprintf("%d claims, want %d", got, n)
+		}
+		return ""
+	}
 }
