@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,12 +38,16 @@ func HasCapacityBuffers(cfg *rest.Config) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("connecting for discovery, %w", err)
 	}
-	groups, err := d.ServerGroups()
-	if err != nil {
-		return false, fmt.Errorf("listing API groups, %w", err)
+	// Other kinds share the group, Cluster Autoscaler's ProvisioningRequest among them.
+	served, err := d.ServerResourcesForGroupVersion(v1beta1.Group + "/v1beta1")
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("listing the kinds of %s, %w", v1beta1.Group, err)
 	}
-	for i := range groups.Groups {
-		if groups.Groups[i].Name == v1beta1.Group {
+	for i := range served.APIResources {
+		if served.APIResources[i].Name == "capacitybuffers" {
 			return true, nil
 		}
 	}
