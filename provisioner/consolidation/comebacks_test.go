@@ -28,8 +28,12 @@ func TestCapacityThatWasOutIsUsedForReplacementsOnceItHasStayed(t *testing.T) {
 			{0, false, false, 0}, {time.Hour, true, false, 1}, {70 * time.Minute, true, true, 0},
 		},
 		"what goes again must stay all over": {
-			{0, false, false, 0}, {9 * time.Minute, true, false, 1}, {9*time.Minute + time.Second, false, false, 0},
-			{18 * time.Minute, true, false, 1}, {27 * time.Minute, true, false, 1}, {28 * time.Minute, true, true, 0},
+			{0, false, false, 0},
+			{9 * time.Minute, true, false, 1},
+			{10 * time.Minute, false, false, 0},
+			{18 * time.Minute, true, false, 1},
+			{27 * time.Minute, true, false, 1},
+			{28 * time.Minute, true, true, 0},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
