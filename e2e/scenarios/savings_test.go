@@ -51,7 +51,8 @@ func TestAPendingPodIsRightsizedBeforeANodeIsBoughtForIt(t *testing.T) {
 // without any workload falling below what its budget promises.
 func TestConsolidationCutsTheBillWithinDisruptionBudgets(t *testing.T) {
 	w := newWorld(t)
-	w.withProvisioner()
+	// Pods that have just started, and those whose budget allows one eviction, cost twice as much to move.
+	w.withProvisioner("--consolidation-pod-move-cost=0.0001")
 	w.create(nodePool("default")...)
 	spread := func(p *corev1.PodTemplateSpec) {
 		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
