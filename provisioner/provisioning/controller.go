@@ -131,9 +131,10 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 		"unplaced", len(plan.Unplaced), "costPerHour", plan.Cost, "lowerBound", plan.LowerBound, "duration", c.clock.Since(start).String())
 
 	c.cluster.Protect(ctx, s, plan.Bindings)
-	c.nominations.bind(ctx, s, plan.Bindings)
 	c.explain(s, plan, blocked)
+	// Machines first: they take longest, and a nomination is one write for each of maybe thousands of pods.
 	denied, err := c.launch(ctx, s, plan.Nodes)
+	c.nominations.bind(ctx, s, plan.Bindings)
 	return denied > 0 || len(blocked) > 0, err
 }
 

@@ -33,6 +33,12 @@ type podRef struct {
 	uid types.UID
 }
 
+// nomination is a pod and the node that it is planned on.
+type nomination struct {
+	podRef
+	node string
+}
+
 func newNominations(c client.Client) *nominations {
 	return &nominations{client: c, pods: map[string][]podRef{}, nodes: map[types.UID]string{}}
 }
@@ -61,7 +67,7 @@ func (n *nominations) restore(ctx context.Context, pod *corev1.Pod) {
 	node := n.nodes[pod.UID]
 	n.mu.Unlock()
 	if node != "" && pod.Status.NominatedNodeName == "" {
-		n.write(ctx, node, []podRef{{client.ObjectKeyFromObject(pod), pod.UID}})
+		n.write(ctx, nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, node})
 	}
 }
 
@@ -89,12 +95,16 @@ func (n *nominations) registered(ctx context.Context, claim, node string) {
 	refs := n.pods[claim]
 	delete(n.pods, claim)
 	n.mu.Unlock()
-	n.write(ctx, node, refs)
+	all := make([]nomination, 0, len(refs))
+	for _, ref := range refs {
+		all = append(all, nomination{ref, node})
+	}
+	n.write(ctx, all...)
 }
 
 // bind writes existing nodes on the pods planned for them, and remembers those of claims in flight.
 func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings []packing.Binding) {
-	byNode := map[string][]podRef{}
+	var all []nomination
 	for _, b := range bindings {
 		pod := s.Pod(b.Pod)
 		if pod.Spec.NodeName != "" {
@@ -107,24 +117,22 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 		case state.Node == nil:
 			n.planned(state.NodeClaim.Name, []*corev1.Pod{pod})
 		case pod.Status.NominatedNodeName != state.Node.Name:
-			byNode[state.Node.Name] = append(byNode[state.Node.Name], podRef{client.ObjectKeyFromObject(pod), pod.UID})
+			all = append(all, nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, state.Node.Name})
 		}
 	}
-	for node, refs := range byNode {
-		n.write(ctx, node, refs)
-	}
+	n.write(ctx, all...)
 }
 
 // write patches the status of pods that still wait. A nomination is a hint: where it cannot be written, scheduling goes on
 // without it.
-func (n *nominations) write(ctx context.Context, node string, refs []podRef) {
+func (n *nominations) write(ctx context.Context, all ...nomination) {
 	n.mu.Lock()
-	for _, ref := range refs {
-		n.nodes[ref.uid] = node
+	for _, to := range all {
+		n.nodes[to.uid] = to.node
 	}
 	n.mu.Unlock()
-	workqueue.ParallelizeUntil(ctx, parallelWrites, len(refs), func(i int) {
-		ref := refs[i]
+	workqueue.ParallelizeUntil(ctx, parallelWrites, len(all), func(i int) {
+		ref, node := all[i].podRef, all[i].node
 		pod := &corev1.Pod{}
 		pod.Namespace, pod.Name = ref.key.Namespace, ref.key.Name
 		// The UID in the patch makes the API server refuse it for another pod of the same name.

@@ -22,7 +22,7 @@ func TestAClearedNominationIsWrittenAgainWhileItHolds(t *testing.T) {
 		{name: "cleared by the scheduler", then: func(*nominations, *corev1.Pod) {}, want: "node-a"},
 		{name: "planned on a claim since", then: func(n *nominations, pod *corev1.Pod) { n.planned("claim", []*corev1.Pod{pod}) }},
 		{name: "planned on another node since", then: func(n *nominations, pod *corev1.Pod) {
-			n.write(t.Context(), "node-b", []podRef{{client.ObjectKeyFromObject(pod), pod.UID}})
+			n.write(t.Context(), nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, "node-b"})
 		}, want: "node-b"},
 		{name: "no longer waiting", then: func(n *nominations, _ *corev1.Pod) { n.prune(&karpenter.Snapshot{}) }},
 	} {

@@ -37,6 +37,8 @@ func (c *Controller) Register(mgr manager.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("provisioning.nodeclaim").For(&karpv1.NodeClaim{}).
 		WithEventFilter(predicate.Funcs{DeleteFunc: c.claimDeleted}).
+		// Many nodes register within the same second, and become ready soon after: by then their pods must be nominated.
+		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), reconcile.ObjectReconciler[*karpv1.NodeClaim](claimReconciler{c})))
 }
 

@@ -149,7 +149,11 @@ func (r *run) measure(ctx context.Context) (Result, []Sample, error) {
 	if err := r.settle(ctx, begin, &result); err != nil {
 		return result, nil, err
 	}
-	return result, r.watch.Since(begin), nil
+	samples := r.watch.Since(begin)
+	for i := range samples {
+		samples[i].Case = r.c.Name
+	}
+	return result, samples, nil
 }
 
 // pending brings the cluster to where nothing is missing but machines: every pod has been tried and has no place.

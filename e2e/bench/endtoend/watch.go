@@ -22,6 +22,8 @@ const sampleEvery = time.Second
 // Sample is the cluster at one instant.
 type Sample struct {
 	At time.Time `json:"-"`
+	// Case that it is of.
+	Case string `json:"case"`
 	// Seconds since the engine was started.
 	Seconds float64 `json:"seconds"`
 	// USDPerHour and Nodes are of the running instances, SpentUSD of all so far: the cloud's bill.
