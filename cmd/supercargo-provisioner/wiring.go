@@ -91,17 +91,17 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 		},
 		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), Packing: packingOptions,
 	})
-	controllers := append(machinery.Controllers(ctx),
-		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
-	if err := register(ctx, mgr, controllers); err != nil {
-		return nil, err
-	}
 	provisioner := provisioning.New(provisioning.Config{
 		Client: mgr.GetClient(), Cluster: machinery, Recorder: recorder, Clock: clk,
 		Rightsizer: provisioning.NewPendingRightsizer(mgr.GetClient(), mgr.GetAPIReader(), index),
 		Window:     provisioning.Window{Idle: o.batchIdle, Max: o.batchMax},
 		Limits:     limits(o), Metrics: provisioning.NewMetrics(metrics.Registry),
 	})
+	controllers := append(machinery.Controllers(ctx, machinery.RegistrationHook(provisioner.NodeComing)),
+		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
+	if err := register(ctx, mgr, controllers); err != nil {
+		return nil, err
+	}
 	if err := provisioner.Register(mgr); err != nil {
 		return nil, fmt.Errorf("registering provisioning, %w", err)
 	}

@@ -112,8 +112,8 @@ func New(cfg Config) *Machinery {
 }
 
 // Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out.
-// The context must carry Karpenter's options; see [WithOptions].
-func (m *Machinery) Controllers(ctx context.Context) []controller.Controller {
+// The context must carry Karpenter's options; see [WithOptions]. Hooks run before a node is open to pods; see [RegistrationHook].
+func (m *Machinery) Controllers(ctx context.Context, hooks ...cloudprovider.NodeLifecycleHook) []controller.Controller {
 	kube, cp, clk, recorder := m.cfg.Client, m.cfg.CloudProvider, m.cfg.Clock, m.cfg.Recorder
 	evictions := terminator.NewQueue(kube, recorder)
 	poolHealth := nodepoolhealth.NewState()

@@ -89,7 +89,8 @@ func (n *nominations) forget(claim string) {
 	delete(n.pods, claim)
 }
 
-// registered writes the node of a claim on the pods planned for it.
+// registered writes the node of a claim on the pods planned for it. Best while the node is still closed to pods: kube-scheduler keeps
+// the room of nominated pods free, and pods of other nodes, which are there earlier or later, take what is not.
 func (n *nominations) registered(ctx context.Context, claim, node string) {
 	n.mu.Lock()
 	refs := n.pods[claim]

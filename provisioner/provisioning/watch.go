@@ -71,10 +71,15 @@ func (c *Controller) claimDeleted(e event.DeleteEvent) bool {
 	return false
 }
 
+// NodeComing writes the node of a claim on the pods planned for it, before the node is open to pods.
+func (c *Controller) NodeComing(ctx context.Context, claim, node string) {
+	c.nominations.registered(ctx, claim, node)
+}
+
 type claimReconciler struct{ *Controller }
 
-// Reconcile follows claims: the node of a claim is written on its pods as soon as it has a name, and pods on a claim that is
-// going are planned anew.
+// Reconcile follows claims: the node of a claim is written on pods that were planned for it since it registered, and pods on a
+// claim that is going are planned anew.
 func (c claimReconciler) Reconcile(ctx context.Context, nc *karpv1.NodeClaim) (reconcile.Result, error) {
 	if !nc.DeletionTimestamp.IsZero() {
 		c.Trigger()
