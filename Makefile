@@ -199,6 +199,11 @@ bench: ## Go benchmarks (BENCH=regexp, BENCHCOUNT=5 for medians); those against 
 		go -C e2e/bench test -vet=off -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...; \
 	fi
 
+# SHORT=1: 200 pods and nothing written to docs/. ARGS: see ARGS=--help.
+.PHONY: bench-e2e
+bench-e2e: build ## Supercargo against stock Karpenter, 1,000 pods from pending to settled; up to 20 minutes (SHORT=1, ARGS=)
+	@go -C e2e/bench run ./endtoend --out=$(CURDIR)/$(OUT)/bench $(if $(SHORT),--short,--docs=$(CURDIR)/docs) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.

@@ -25,6 +25,8 @@ type Options struct {
 	Pods   int
 	Seed   uint64
 	Engine string
+	// Only cases whose name contains it.
+	Only string
 	// Churn is how long workloads are scaled.
 	Churn time.Duration
 	// Stable is for how long nothing may change for a cluster to count as settled; SettleLimit is how long that is waited for.
@@ -50,6 +52,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("--time-scale is %d; it must be at least 1", o.TimeScale)
 	case o.Stable <= 0 || o.SettleLimit < o.Stable:
 		return errors.New("--stable must be above 0 and --settle at least as long")
+	}
+	if len(Cases(*o)) == 0 {
+		return fmt.Errorf("no case of --engine=%s has %q in its name (--case)", o.Engine, o.Only)
 	}
 	_, err := Workloads(o.Seed, o.Pods)
 	return err
@@ -93,9 +98,10 @@ depends on the seed alone, and then nothing is done until nothing changes any mo
 	f.IntVar(&o.Pods, "pods", 1000, "pods that are pending at the start")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of pods, schedule, prices and usage")
 	f.StringVar(&o.Engine, "engine", engineBoth, "supercargo, karpenter or both")
+	f.StringVar(&o.Only, "case", "", "only cases whose name contains this")
 	f.Float64Var(&minutes, "minutes", minutes, "how long workloads are scaled up and down")
 	f.DurationVar(&o.Stable, "stable", time.Minute, "for how long nothing may change for a cluster to count as settled")
-	f.DurationVar(&o.SettleLimit, "settle", 2*time.Minute+30*time.Second, "how long to wait for that at most")
+	f.DurationVar(&o.SettleLimit, "settle", 100*time.Second, "how long to wait for that at most")
 	f.DurationVar(&o.ConsolidateAfter, "consolidate-after", 15*time.Second, "consolidateAfter of the NodePool, for both engines")
 	f.StringVar(&o.DisruptionBudget, "disruption-budget", "20%", "nodes that may be disrupted at a time, for both engines")
 	f.IntVar(&o.TimeScale, "time-scale", 10, "divides Supercargo's break-even age, launch overlap and cost of a pod's move, but for the case at its defaults")

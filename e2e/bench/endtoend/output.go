@@ -111,7 +111,7 @@ requests they have then, so it is lower where pods were rightsized. $ in all is 
 were evicted or lost their node; pods that scaling down ends are not. All cases have the same NodePool (consolidateAfter %s, disruption
 budget %s), the same market with prices that stand still, and no spot interruptions.
 
-What differs from the defaults: a run has minutes where a cluster has hours, so in the cases that do not say "defaults" Supercargo's break-even
+What differs from the defaults: neither engine takes a lease, as there is one replica of each. A run has minutes where a cluster has hours, so in the cases that do not say "defaults" Supercargo's break-even
 age, launch overlap and cost of moving a pod are a %s of their defaults. Karpenter has no such settings; what it waits is consolidateAfter and a fixed 15 s
 of validation, which is Supercargo's default too.
 `, o.Churn+o.SettleLimit, o.ConsolidateAfter, o.DisruptionBudget, fraction(o.TimeScale))

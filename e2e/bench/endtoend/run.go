@@ -166,7 +166,13 @@ func (r *run) pending(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects := append(Pool(r.o), agent, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	if err := r.create(ctx, Pool(r.o)); err != nil {
+		return err
+	}
+	if err := r.acquaint(ctx); err != nil {
+		return err
+	}
+	objects := []client.Object{agent, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}}
 	if r.c.Rightsize {
 		objects = append(objects, apps.Rule(namespace))
 		objects = append(objects, apps.Policies(namespace)...)
@@ -178,10 +184,8 @@ func (r *run) pending(ctx context.Context) error {
 		}
 		objects = append(objects, of...)
 	}
-	for _, o := range objects {
-		if err := r.kube.Create(ctx, o); err != nil {
-			return fmt.Errorf("creating %T %s, %w", o, o.GetName(), err)
-		}
+	if err := r.create(ctx, objects); err != nil {
+		return err
 	}
 	if err := r.await(ctx, "pods to be found unschedulable", func(context.Context) (string, error) {
 		if c := r.watch.Counts(); c.Unschedulable != r.o.Pods {
@@ -195,6 +199,15 @@ func (r *run) pending(ctx context.Context) error {
 		return nil
 	}
 	return r.await(ctx, "recommendations", r.recommended)
+}
+
+func (r *run) create(ctx context.Context, objects []client.Object) error {
+	for _, o := range objects {
+		if err := r.kube.Create(ctx, o); err != nil {
+			return fmt.Errorf("creating %T %s, %w", o, o.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // bind starts the engine and waits until every pod runs.

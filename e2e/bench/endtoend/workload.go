@@ -94,14 +94,13 @@ const (
 	minMemoryShare, maxMemoryShare = 0.40, 0.70
 )
 
+// minPods leave none of the workloads without one.
+const minPods = 100
+
 // Workloads are those of a seed, with so many pods together. Each has a pod at least.
 func Workloads(seed uint64, pods int) ([]Workload, error) {
-	least := 0
-	for i := range kinds {
-		least += kinds[i].workloads
-	}
-	if pods < least {
-		return nil, fmt.Errorf("%d pods are too few for %d workloads", pods, least)
+	if pods < minPods {
+		return nil, fmt.Errorf("%d pods are too few to be of every kind; it must be %d at least", pods, minPods)
 	}
 	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // nothing here is a secret
 	between := func(limits [2]int64, step int64) int64 {

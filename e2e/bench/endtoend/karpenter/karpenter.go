@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
@@ -46,11 +45,9 @@ type Options struct {
 	Health string
 }
 
-// leaseNamespace is where Karpenter's chart puts the lease when it is installed there, as its documentation does.
-const leaseNamespace = metav1.NamespaceSystem
-
 // Run runs Karpenter until the context ends. What it does differently from operator.NewOperator and main of Karpenter's kwok
-// provider: servers listen on the loopback only, metrics are not served, and errors are returned instead of panicking.
+// provider: servers listen on the loopback only, metrics are not served, there is one replica without a lease, and errors are returned
+// instead of panicking.
 func Run(ctx context.Context, o Options) error {
 	core, err := defaults()
 	if err != nil {
@@ -116,11 +113,9 @@ func newManager(ctx context.Context, o Options, core *options.Options) (manager.
 	cfg.UserAgent = "karpenter"
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme.Scheme, Logger: log.FromContext(ctx),
-		LeaderElection: !core.DisableLeaderElection, LeaderElectionID: core.LeaderElectionName, LeaderElectionNamespace: leaseNamespace,
-		LeaderElectionReleaseOnCancel: true,
-		Metrics:                       server.Options{BindAddress: "0"},
-		HealthProbeBindAddress:        o.Health,
-		BaseContext:                   func() context.Context { return context.WithoutCancel(ctx) },
+		Metrics:                server.Options{BindAddress: "0"},
+		HealthProbeBindAddress: o.Health,
+		BaseContext:            func() context.Context { return context.WithoutCancel(ctx) },
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&coordinationv1.Lease{}: {Field: fields.SelectorFromSet(fields.Set{"metadata.namespace": corev1.NamespaceNodeLease})},
 		}},
