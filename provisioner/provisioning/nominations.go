@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/karpenter/pkg/scheduling"
 
 	"supercargo.dev/provisioner/karpenter"
 	"supercargo.dev/provisioner/packing"
@@ -24,8 +26,8 @@ type nominations struct {
 	client client.Client
 	mu     sync.Mutex
 	pods   map[string][]podRef
-	// nodes are those written on pods that still wait, for restore.
-	nodes map[types.UID]string
+	// nodes are those written on pods that still wait, for restore and opened.
+	nodes map[types.UID]nomination
 }
 
 type podRef struct {
@@ -40,7 +42,7 @@ type nomination struct {
 }
 
 func newNominations(c client.Client) *nominations {
-	return &nominations{client: c, pods: map[string][]podRef{}, nodes: map[types.UID]string{}}
+	return &nominations{client: c, pods: map[string][]podRef{}, nodes: map[types.UID]nomination{}}
 }
 
 // planned remembers the pods of a claim.
@@ -62,13 +64,49 @@ func (n *nominations) planned(claim string, pods []*corev1.Pod) {
 // restore writes the planned node on a pod again after kube-scheduler has cleared it. It does so whenever it finds no pod to
 // preempt (pkg/scheduler/framework/preemption, Evaluator.Preempt), as for every pod of a node that is not ready yet when another
 // becomes so. Without the nomination nothing keeps smaller pods from taking the place, and one more node would be bought.
+//
+// While the node takes no pods there is no place to be taken, and the scheduler would clear again what is written: see opened.
 func (n *nominations) restore(ctx context.Context, pod *corev1.Pod) {
 	n.mu.Lock()
-	node := n.nodes[pod.UID]
+	to, nominated := n.nodes[pod.UID]
 	n.mu.Unlock()
-	if node != "" && pod.Status.NominatedNodeName == "" {
-		n.write(ctx, nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, node})
+	if nominated && pod.Status.NominatedNodeName == "" && n.open(ctx, to.node) {
+		n.write(ctx, to)
 	}
+}
+
+// open tells whether pods may come to a node.
+func (n *nominations) open(ctx context.Context, name string) bool {
+	node := &corev1.Node{}
+	// A node that is not in the cache yet has not been opened yet.
+	return n.client.Get(ctx, client.ObjectKey{Name: name}, node) == nil && isOpen(node)
+}
+
+// isOpen tells whether a node has none of the taints that go when it is ready.
+func isOpen(node *corev1.Node) bool {
+	for i := range node.Spec.Taints {
+		if scheduling.IsKnownEphemeralTaint(&node.Spec.Taints[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// opened writes a node that takes pods from now on to those of its pods on which it was cleared meanwhile.
+func (n *nominations) opened(ctx context.Context, node string) {
+	n.mu.Lock()
+	var all []nomination
+	for _, to := range n.nodes {
+		if to.node == node {
+			all = append(all, to)
+		}
+	}
+	n.mu.Unlock()
+	all = slices.DeleteFunc(all, func(to nomination) bool {
+		pod := &corev1.Pod{}
+		return n.client.Get(ctx, to.key, pod) != nil || pod.UID != to.uid || pod.Spec.NodeName != "" || pod.Status.NominatedNodeName == node
+	})
+	n.write(ctx, all...)
 }
 
 // prune forgets pods that no longer wait.
@@ -79,7 +117,7 @@ func (n *nominations) prune(s *karpenter.Snapshot) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	maps.DeleteFunc(n.nodes, func(uid types.UID, _ string) bool { return !waiting[uid] })
+	maps.DeleteFunc(n.nodes, func(uid types.UID, _ nomination) bool { return !waiting[uid] })
 }
 
 // forget drops a claim.
@@ -129,7 +167,7 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 func (n *nominations) write(ctx context.Context, all ...nomination) {
 	n.mu.Lock()
 	for _, to := range all {
-		n.nodes[to.uid] = to.node
+		n.nodes[to.uid] = to
 	}
 	n.mu.Unlock()
 	workqueue.ParallelizeUntil(ctx, parallelWrites, len(all), func(i int) {

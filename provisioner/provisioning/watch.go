@@ -20,7 +20,7 @@ import (
 // reminder is how often a pod that still waits asks again: limits, prices and capacity change without an event on the pod.
 const reminder = 10 * time.Second
 
-// Register adds the controller and its watches to a manager: pods that wait, claims that come to nothing or go.
+// Register adds the controller and its watches to a manager: pods that wait, nodes that open, claims that come to nothing or go.
 func (c *Controller) Register(mgr manager.Manager) error {
 	if err := mgr.Add(c); err != nil {
 		return err
@@ -32,6 +32,23 @@ func (c *Controller) Register(mgr manager.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).Named("provisioning.pod").For(&corev1.Pod{}).WithEventFilter(pods).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
 		Complete(reconcile.Func(c.reconcilePod))
+	if err != nil {
+		return err
+	}
+	opening := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false }, DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*corev1.Node)
+			now, also := e.ObjectNew.(*corev1.Node)
+			return ok && also && !isOpen(before) && isOpen(now)
+		},
+	}
+	err = ctrl.NewControllerManagedBy(mgr).Named("provisioning.node").For(&corev1.Node{}).WithEventFilter(opening).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
+		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+			c.nominations.opened(ctx, req.Name)
+			return reconcile.Result{}, nil
+		}))
 	if err != nil {
 		return err
 	}
