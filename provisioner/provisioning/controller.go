@@ -115,7 +115,9 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 	}
 	c.metrics.Pending.Set(float64(s.Pending))
 	c.nominations.prune(s)
+	s.Keep(c.nominations.places(), c.clock.Now())
 	if len(s.Problem.Pods) == 0 {
+		c.cluster.Protect(ctx, s, nil)
 		return false, nil
 	}
 	c.rightsize(ctx, s)
@@ -127,7 +129,7 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 		return false, fmt.Errorf("planning nodes for %d pods, %w", len(s.Problem.Pods), err)
 	}
 	c.metrics.observe(c.clock.Since(start), plan)
-	log.FromContext(ctx).Info("planned", "pods", len(s.Problem.Pods), "pending", s.Pending, "launch", len(plan.Nodes), "onExisting", len(plan.Bindings),
+	log.FromContext(ctx).Info("planned", "pods", len(s.Problem.Pods), "pending", s.Pending, "kept", len(s.Kept), "launch", len(plan.Nodes), "onExisting", len(plan.Bindings),
 		"unplaced", len(plan.Unplaced), "costPerHour", plan.Cost, "lowerBound", plan.LowerBound, "duration", c.clock.Since(start).String())
 
 	c.cluster.Protect(ctx, s, plan.Bindings)

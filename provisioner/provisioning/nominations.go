@@ -55,10 +55,16 @@ func (n *nominations) planned(claim string, pods []*corev1.Pod) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.pods[claim] = append(n.pods[claim], refs...)
+	// What was planned before no longer holds.
+	moved := make(map[types.UID]bool, len(refs))
 	for _, ref := range refs {
-		delete(n.nodes, ref.uid) // what was planned before no longer holds
+		moved[ref.uid] = true
+		delete(n.nodes, ref.uid)
 	}
+	for other, before := range n.pods {
+		n.pods[other] = slices.DeleteFunc(before, func(ref podRef) bool { return moved[ref.uid] })
+	}
+	n.pods[claim] = append(n.pods[claim], refs...)
 }
 
 // restore writes the planned node on a pod again after kube-scheduler has cleared it. It does so whenever it finds no pod to
@@ -118,6 +124,22 @@ func (n *nominations) prune(s *karpenter.Snapshot) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	maps.DeleteFunc(n.nodes, func(uid types.UID, _ nomination) bool { return !waiting[uid] })
+}
+
+// places are the nodes and claims that pods were planned on, by the pods' UIDs.
+func (n *nominations) places() map[types.UID]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make(map[types.UID]string, len(n.nodes))
+	for claim, refs := range n.pods {
+		for _, ref := range refs {
+			out[ref.uid] = claim
+		}
+	}
+	for uid, to := range n.nodes {
+		out[uid] = to.node
+	}
+	return out
 }
 
 // forget drops a claim.

@@ -74,10 +74,10 @@ func table() report.Table[Result] {
 		{Name: "case", Left: true, Cell: func(r Result) string { return r.Case }},
 		{Name: "all bound, s", Cell: func(r Result) string { return report.Float(r.SecondsToAllBound, 1) }},
 		{Name: "engine CPU, s", Cell: func(r Result) string { return report.Float(r.BindCPUSeconds, 1) }},
-		{Name: "nodes", Cell: func(r Result) string { return report.Int(r.Nodes) }},
+		{Name: "nodes (spot)", Cell: func(r Result) string { return nodes(r.Nodes, r.SpotNodes) }},
 		{Name: "$/h", Cell: func(r Result) string { return report.Float(r.CostPerHour, 3) }},
 		{Name: "/ bound", Cell: func(r Result) string { return report.Float(r.Ratio, 3) }},
-		{Name: "settled: nodes", Cell: func(r Result) string { return report.Int(r.NodesAfter) }},
+		{Name: "settled: nodes (spot)", Cell: func(r Result) string { return nodes(r.NodesAfter, r.SpotNodesAfter) }},
 		{Name: "$/h", Cell: func(r Result) string { return report.Float(r.CostPerHourAfter, 3) }},
 		{Name: "/ bound", Cell: func(r Result) string { return report.Float(r.RatioAfter, 3) }},
 		{Name: "settled after, s", Cell: settled},
@@ -87,6 +87,8 @@ func table() report.Table[Result] {
 		{Name: "$ in all", Cell: func(r Result) string { return report.Float(r.DollarsTotal, 3) }},
 	}
 }
+
+func nodes(all, spot int) string { return fmt.Sprintf("%s (%s)", report.Int(all), report.Int(spot)) }
 
 func settled(r Result) string {
 	if !r.Settled {
