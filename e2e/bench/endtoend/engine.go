@@ -64,7 +64,7 @@ func Cases(o Options) []Case {
 			Setting: "provisioner only, default scheduler, no rightsizing",
 		},
 		{
-			Name: "Supercargo, provisioner, defaults", Engine: engineSupercargo, Scheduler: corev1.DefaultSchedulerName,
+			Name: "Supercargo, defaults", Engine: engineSupercargo, Scheduler: corev1.DefaultSchedulerName,
 			Setting: "provisioner only, default scheduler, no rightsizing, every flag at its default",
 		},
 		{
