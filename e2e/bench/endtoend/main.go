@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"supercargo.dev/e2e/bench/endtoend/karpenter"
 )
@@ -40,6 +42,8 @@ type Options struct {
 	Out, Docs string
 	// Dir holds logs and state.
 	Dir string
+	// Command is what was given to make beside its target, with a blank before it.
+	Command string
 }
 
 func (o *Options) validate() error {
@@ -91,6 +95,7 @@ depends on the seed alone, and then nothing is done until nothing changes any mo
 			if err := o.validate(); err != nil {
 				return err
 			}
+			o.Command = arguments(cmd.Flags())
 			return benchmark(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
@@ -111,6 +116,20 @@ depends on the seed alone, and then nothing is done until nothing changes any mo
 	f.StringVar(&o.Dir, "dir", "", "folder for logs and state, kept (default: a temporary one, kept only after a failure)")
 	cmd.AddCommand(newKarpenterCommand())
 	return cmd
+}
+
+// arguments are the flags that were set, as make takes them, but for where to write: they do not change what is measured.
+func arguments(flags *pflag.FlagSet) string {
+	var set []string
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name != "out" && f.Name != "docs" && f.Name != "dir" {
+			set = append(set, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	if len(set) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" ARGS=%q", strings.Join(set, " "))
 }
 
 func newKarpenterCommand() *cobra.Command {

@@ -100,7 +100,7 @@ func settled(r Result) string {
 // markdown is the generated part of the page.
 func markdown(o Options, results []Result, now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "`make bench-e2e`, on %s. %s pods, seed %d, churn %s.\n\n", report.ThisMachine(now), report.Int(o.Pods), o.Seed, o.Churn)
+	fmt.Fprintf(&b, "`make bench-e2e%s`, on %s. %s pods, seed %d, churn %s.\n\n", o.Command, report.ThisMachine(now), report.Int(o.Pods), o.Seed, o.Churn)
 	b.WriteString(table().Markdown(results))
 	b.WriteString("\n![USD per hour over time](" + plotFile + ")\n\n")
 	for _, r := range results {
@@ -109,13 +109,14 @@ func markdown(o Options, results []Result, now time.Time) string {
 	fmt.Fprintf(&b, `
 All bound is counted from the start of the engine's process with all pods pending and includes its own start; engine CPU is what its
 process used until all pods ran. $/h and $ are the cloud's own bill; bound is the packer's lower bound for the pods there are, at the
-requests they have then, so it is lower where pods were rightsized. $ in all is of churn and settling, %s for each case. Moved are pods that ran and
-were evicted or lost their node; pods that scaling down ends are not. All cases have the same NodePool (consolidateAfter %s, disruption
-budget %s), the same market with prices that stand still, and no spot interruptions.
+requests they have then, so it is lower where pods were rightsized. $ in all is of churn and settling, %s for each case. Moved are pods
+that ran and were evicted or lost their node; pods that scaling down ends are not. All cases have the same one NodePool, which sells spot
+and on-demand (consolidateAfter %s, disruption budget %s), the same market with prices that stand still, and no spot interruptions. A fifth
+of the pods must be on on-demand machines; the others may be on either.
 
-What differs from the defaults: neither engine takes a lease, as there is one replica of each. A run has minutes where a cluster has hours, so in the cases that do not say "defaults" Supercargo's break-even
-age, launch overlap and cost of moving a pod are a %s of their defaults. Karpenter has no such settings; what it waits is consolidateAfter and a fixed 15 s
-of validation, which is Supercargo's default too.
+What differs from the defaults: neither engine takes a lease, as there is one replica of each. A run has minutes where a cluster has hours, so
+in the cases that do not say "defaults" Supercargo's break-even age, launch overlap and cost of moving a pod are a %s of their defaults.
+Karpenter has no such settings; what it waits is consolidateAfter and a fixed 15 s of validation, which is Supercargo's default too.
 `, o.Churn+o.SettleLimit, o.ConsolidateAfter, o.DisruptionBudget, fraction(o.TimeScale))
 	return b.String()
 }
