@@ -206,6 +206,11 @@ bench-packing: ## Packing against Karpenter's scheduler (SHORT=1, ARGS="--pods F
 	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-packing ./packing
 	@$(BIN)/bench-packing $(if $(SHORT),--short) $(ARGS)
 
+# SHORT=1: 200 pods and nothing written to docs/. ARGS: see ARGS=--help.
+.PHONY: bench-e2e
+bench-e2e: build ## Supercargo against stock Karpenter, 1,000 pods from pending to settled; up to 20 minutes (SHORT=1, ARGS=)
+	@go -C e2e/bench run ./endtoend --out=$(CURDIR)/$(OUT)/bench $(if $(SHORT),--short,--docs=$(CURDIR)/docs) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.

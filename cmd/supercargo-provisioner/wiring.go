@@ -112,7 +112,7 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 		Window:     provisioning.Window{Idle: o.batchIdle, Max: o.batchMax},
 		Limits:     limits(o), Metrics: provisioning.NewMetrics(metrics.Registry),
 	})
-	controllers := append(machinery.Controllers(ctx, provisioner.Trigger),
+	controllers := append(machinery.Controllers(ctx, provisioner.Trigger, machinery.RegistrationHook(provisioner.NodeComing)),
 		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
 	if err := register(ctx, mgr, controllers); err != nil {
 		return nil, err

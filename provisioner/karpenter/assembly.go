@@ -125,8 +125,9 @@ func New(cfg Config) *Machinery {
 }
 
 // Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out, for
-// which plan is called instead. The context must carry Karpenter's options; see [WithOptions].
-func (m *Machinery) Controllers(ctx context.Context, plan func()) []controller.Controller {
+// which plan is called instead. The context must carry Karpenter's options; see [WithOptions]. Hooks run before a node is open
+// to pods; see [Machinery.RegistrationHook].
+func (m *Machinery) Controllers(ctx context.Context, plan func(), hooks ...cloudprovider.NodeLifecycleHook) []controller.Controller {
 	kube, cp, clk, recorder := m.cfg.Client, m.cfg.CloudProvider, m.cfg.Clock, m.cfg.Recorder
 	evictions := terminator.NewQueue(kube, recorder)
 	poolHealth := nodepoolhealth.NewState()

@@ -34,9 +34,17 @@ type Snapshot struct {
 	// Moving pods run on nodes that a consolidation gives up. Their places were found, and replacements launched, by the
 	// search that decided it; packing them anew might find other places and buy another node.
 	Moving []packing.Pod
+	// Kept pods wait for a node that was planned for them before; see [Snapshot.Keep]. They are among the node's pods.
+	Kept []Kept
 
 	pools  pools
 	states map[string]*state.StateNode
+}
+
+// Kept is a pod and the node or claim of the problem that it waits for.
+type Kept struct {
+	Pod  *corev1.Pod
+	Node string
 }
 
 // Pod returns the pod at an index of Problem.Pods.
