@@ -38,6 +38,7 @@ type options struct {
 	breakEven         time.Duration
 	launchOverlap     time.Duration
 	podMoveCost       float64
+	capacitySettle    time.Duration
 	minSavingFraction float64
 	minSavingPerHour  float64
 	searchBudget      time.Duration
@@ -49,7 +50,8 @@ func defaultOptions() options {
 		qps: 200, burst: 300,
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
 		interruptionCost: 0.02,
-		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005,
+		capacitySettle: 10 * time.Minute, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
 	}
 }
 
@@ -78,7 +80,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.validationDelay, "consolidation-validation-delay", o.validationDelay, "time after which a saving must still be one before it is carried out")
 	f.DurationVar(&o.breakEven, "consolidation-break-even", o.breakEven, "age below which a node is not given up for savings")
 	f.DurationVar(&o.launchOverlap, "consolidation-launch-overlap", o.launchOverlap, "time for which a node and its replacement are both paid: launch, start and drain on this cloud; a saving must earn it back")
-	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving a pod of ordinary eviction cost is thought to cost; a saving must earn it back")
+	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving an ordinary pod is thought to cost; a saving must earn it back. Priority, pod-deletion-cost, a tight PodDisruptionBudget, a start less than an hour ago and the lost work of a Job raise it for a pod, the annotation cluster-autoscaler.kubernetes.io/safe-to-evict=true lowers it; 0 makes every pod free to move")
+	f.DurationVar(&o.capacitySettle, "consolidation-capacity-settle", o.capacitySettle, "time for which capacity that was out must have been back before running nodes are replaced by it, such as an on-demand fallback by spot; pods that wait use it at once")
 	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move which launches nodes must save")
 	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move which launches nodes must save, beside the share of --consolidation-min-saving")
 	f.DurationVar(&o.searchBudget, "consolidation-time-budget", o.searchBudget, "time to look for savings in each round")
@@ -108,8 +111,8 @@ func (o *options) validate() error {
 	if o.launchesPerMinute <= 0 {
 		return fmt.Errorf("--launches-per-minute is %d; it must be positive", o.launchesPerMinute)
 	}
-	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 {
-		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap and --consolidation-pod-move-cost must not be negative")
+	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 || o.capacitySettle < 0 {
+		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap, --consolidation-pod-move-cost and --consolidation-capacity-settle must not be negative")
 	}
 	return nil
 }

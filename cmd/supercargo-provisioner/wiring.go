@@ -62,7 +62,14 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx = karpenter.WithOptions(log.IntoContext(ctx, logger), o.batchIdle, o.batchMax)
+	headroom, err := karpenter.HasCapacityBuffers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if !headroom {
+		logger.Info("keeping no headroom: the CRD of CapacityBuffers (autoscaling.x-k8s.io) is not installed")
+	}
+	ctx = karpenter.WithOptions(log.IntoContext(ctx, logger), o.batchIdle, o.batchMax, headroom)
 	mgr, err := newManager(ctx, cfg, o)
 	if err != nil {
 		return nil, err
@@ -84,24 +91,24 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	packingOptions := packing.Options{TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost}
 	machinery := karpenter.New(karpenter.Config{
 		Client: mgr.GetClient(), CloudProvider: cloud, Recorder: recorder, Clock: clk,
-		Demand: demand.Enforced, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
+		Demand: demand.Enforced, Expectation: index, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
 		Consolidation: consolidation.Options{
 			TimeBudget: o.searchBudget, BreakEven: orNone(o.breakEven), LaunchOverlap: orNone(o.launchOverlap),
 			MinSavingFraction: zeroIsNone(o.minSavingFraction), MinSavingPerHour: zeroIsNone(o.minSavingPerHour), InterruptionCost: o.interruptionCost,
 		},
-		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), Packing: packingOptions,
+		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), CapacitySettle: orNone(o.capacitySettle), Packing: packingOptions,
 	})
-	controllers := append(machinery.Controllers(ctx),
-		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
-	if err := register(ctx, mgr, controllers); err != nil {
-		return nil, err
-	}
 	provisioner := provisioning.New(provisioning.Config{
 		Client: mgr.GetClient(), Cluster: machinery, Recorder: recorder, Clock: clk,
 		Rightsizer: provisioning.NewPendingRightsizer(mgr.GetClient(), mgr.GetAPIReader(), index),
 		Window:     provisioning.Window{Idle: o.batchIdle, Max: o.batchMax},
 		Limits:     limits(o), Metrics: provisioning.NewMetrics(metrics.Registry),
 	})
+	controllers := append(machinery.Controllers(ctx, provisioner.Trigger),
+		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
+	if err := register(ctx, mgr, controllers); err != nil {
+		return nil, err
+	}
 	if err := provisioner.Register(mgr); err != nil {
 		return nil, fmt.Errorf("registering provisioning, %w", err)
 	}

@@ -24,14 +24,16 @@ type fleet struct {
 	price    float64 // of launched
 	memo     packing.Memo
 	seq      int
+	risks    map[offeringKey]float64 // interruptions per hour
 }
 
 // member is a candidate.
 type member struct {
 	packing.Node
 	*Candidate
-	movable []int     // indices into Node.Pods of pods that would have to move
-	costs   []float64 // of moving each pod, by index into Node.Pods
+	movable []int                               // indices into Node.Pods of pods that would have to move
+	costs   []float64                           // of moving each pod, by index into Node.Pods
+	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
 	kept    string // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
@@ -44,6 +46,7 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 	for k, v := range s.Budgets {
 		f.budgets[k] = v
 	}
+	f.risks = risks(s.Pools)
 	for i := range s.Fixed {
 		f.fixed = append(f.fixed, live(s.Fixed[i]))
 	}
@@ -52,6 +55,12 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 		m := &member{Candidate: c, Node: live(c.Node)}
 		costs := map[*corev1.Pod]float64{}
 		for k := range c.Pods {
+			if k < len(c.Anew) && c.Anew[k] != nil {
+				if m.anew == nil {
+					m.anew = map[*corev1.Pod]corev1.ResourceList{}
+				}
+				m.anew[c.Pods[k].Pod] = c.Anew[k]
+			}
 			costs[c.Pods[k].Pod] = s.Options.DefaultPodCost
 			if k < len(c.PodCost) {
 				costs[c.Pods[k].Pod] = c.PodCost[k]
@@ -273,6 +282,9 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 			why = "kept because time ran out before it was looked at"
 		default:
 			why = "kept because no move that pays includes it"
+		}
+		if f.state.Returning > 0 && m.kept == "" {
+			why += fmt.Sprintf("; %d offerings that were out of capacity are not used for replacements until they have stayed for a while", f.state.Returning)
 		}
 		out = append(out, Kept{m.Node.Name, why})
 	}

@@ -80,8 +80,11 @@ func (m *Machinery) pool(ctx context.Context, np *karpv1.NodePool, types []*clou
 	for _, r := range template.Spec.Requirements {
 		p.Requirements = append(p.Requirements, packing.Requirement{Key: r.Key, Operator: r.Operator, Values: r.Values, MinValues: r.MinValues})
 	}
+	now := m.cfg.Clock.Now()
 	for _, it := range types {
-		p.Types = append(p.Types, m.instanceType(ctx, it))
+		t := m.instanceType(ctx, it)
+		m.comebacks.Observe(now, &t)
+		p.Types = append(p.Types, t)
 	}
 	if np.Spec.Limits != nil {
 		p.Limits = resources.Subtract(corev1.ResourceList(np.Spec.Limits), m.cluster.NodePoolResourcesFor(np.Name))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,8 @@ type Snapshot struct {
 	Problem packing.Problem
 	// Pending counts the pods at the head of Problem.Pods that wait for a node. Those behind run on nodes that are going.
 	Pending int
+	// Headroom counts the pods at the end of Problem.Pods that exist nowhere: room is kept for them by CapacityBuffers.
+	Headroom int
 	// Moving pods run on nodes that a consolidation gives up. Their places were found, and replacements launched, by the
 	// search that decided it; packing them anew might find other places and buy another node.
 	Moving []packing.Pod
@@ -96,9 +99,10 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing pods on nodes that are given up, %w", err)
 	}
-	s.Pending = len(pending)
+	spare := m.headroom(ctx)
+	s.Pending, s.Headroom = len(pending), len(spare)
 	s.Problem = packing.Problem{Pools: s.pools.sold, DaemonSets: daemons, Options: m.cfg.Packing}
-	if s.Problem.Pods, err = m.toPlace(ctx, append(pending, leaving...)); err != nil {
+	if s.Problem.Pods, err = m.toPlace(ctx, slices.Concat(pending, leaving, spare)); err != nil {
 		return nil, err
 	}
 	if s.Moving, err = m.toPlace(ctx, moving); err != nil {
