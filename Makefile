@@ -199,6 +199,13 @@ bench: ## Go benchmarks (BENCH=regexp, BENCHCOUNT=5 for medians); those against 
 		go -C e2e/bench test -vet=off -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...; \
 	fi
 
+# Programs of e2e/bench run from here, so that the paths in ARGS are those that the user types.
+.PHONY: bench-packing
+bench-packing: ## Packing against Karpenter's scheduler (SHORT=1, ARGS="--pods FILE --types FILE --seed N", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-packing ./packing
+	@$(BIN)/bench-packing $(if $(SHORT),--short) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.
