@@ -206,6 +206,12 @@ bench-packing: ## Packing against Karpenter's scheduler (SHORT=1, ARGS="--pods F
 	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-packing ./packing
 	@$(BIN)/bench-packing $(if $(SHORT),--short) $(ARGS)
 
+.PHONY: bench-consolidation
+bench-consolidation: ## Consolidation against Karpenter's (SHORT=1, ARGS="--pods FILE --nodes N --seed N", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-consolidation ./consolidation
+	@$(BIN)/bench-consolidation $(if $(SHORT),--short) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.

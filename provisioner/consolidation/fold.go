@@ -11,8 +11,8 @@ import (
 	"supercargo.dev/provisioner/packing"
 )
 
-// fold gives up, one by one and best promise first, the nodes whose pods the others
-// have room for: most of what fragmentation costs, and quick to find.
+// fold gives up, one by one and best saving per disruption first, the nodes whose
+// pods the others have room for: most of what fragmentation costs, and quick to find.
 //
 // It would move pods more than once if it put them on nodes that are given up later.
 // So it first parts the nodes into those that leave and those that stay, by what the
@@ -77,7 +77,7 @@ func (h *hunt) foldOne(ctx context.Context, m *member) (bool, error) {
 
 // part marks nodes of a line as leaving, the dearest for what they hold: as many as
 // the others could take the pods of if all of their cpu and memory could be used. It
-// returns them in the order of the line.
+// returns them by what they save for the cost of moving their pods, most first.
 func (h *hunt) part(line []*member) []*member {
 	var need, have amounts
 	inLine := map[*member]bool{}
@@ -109,7 +109,17 @@ func (h *hunt) part(line []*member) []*member {
 			out = append(out, m)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b *member) int { return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6)) })
 	return out
+}
+
+// moving is what it would cost to move all pods of a node that must move, in USD.
+func (m *member) moving() float64 {
+	usd := 0.0
+	for _, k := range m.movable {
+		usd += m.costs[k]
+	}
+	return usd
 }
 
 // moveWeight is how many times the cost of moving a node's pods counts when it is
@@ -122,15 +132,11 @@ const moveWeight = 10
 // dear is what a node costs, less what it would cost to move its pods, for each USD
 // that its cpu and memory are worth where they are cheapest.
 func (h *hunt) dear(m *member) float64 {
-	moving := 0.0
-	for _, k := range m.movable {
-		moving += m.costs[k]
-	}
 	value := amountsOf(m.Node.Allocatable).times(h.fleet.worth)
 	if math.IsNaN(m.Node.Price) || value <= 0 {
 		return m.promise
 	}
-	return (m.Node.Price - moveWeight*moving/h.options.Horizon.Hours()) / value
+	return (m.Node.Price - moveWeight*m.moving()/h.options.Horizon.Hours()) / value
 }
 
 // amounts are amounts of cpu in cores and memory in bytes, or prices of one of each.

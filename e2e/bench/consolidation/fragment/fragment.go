@@ -14,6 +14,7 @@ import (
 
 	"supercargo.dev/cloudprovider/catalog"
 	"supercargo.dev/e2e/bench/consolidation/model"
+	"supercargo.dev/e2e/bench/packing/mix"
 	"supercargo.dev/provisioner/packing"
 )
 
@@ -29,12 +30,12 @@ type Options struct {
 // Stays is the share of the pods that is still there: after a busy day six in ten have left.
 const stays = 0.4
 
-// batches in which the nodes are bought: clusters grow.
-const batches = 10
+// grown is how many nodes a cluster grows by at a time.
+const grown = 100
 
 // New makes a fragmented cluster. The nodes of a batch are bought by packing.Solve for the pods of the batch, so that all
 // rules of all pods hold; then pods leave, the same for every engine.
-func New(ctx context.Context, mix Mix, o Options) (*model.Cluster, error) {
+func New(ctx context.Context, draw Mix, o Options) (*model.Cluster, error) {
 	types, err := Types(o.CapacityType)
 	if err != nil {
 		return nil, err
@@ -44,8 +45,8 @@ func New(ctx context.Context, mix Mix, o Options) (*model.Cluster, error) {
 		Requirements: []packing.Requirement{{Key: packing.LabelCapacityType, Operator: corev1.NodeSelectorOpIn, Values: []string{o.CapacityType}}},
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 5))
-	c := model.New(pool, daemonSets())
-	pods := mix(int(math.Ceil(float64(o.Pods)/stays)), rng)
+	c := model.New(pool, mix.Daemons())
+	pods := draw(int(math.Ceil(float64(o.Pods)/stays)), o.Seed)
 	if err := buy(ctx, c, pods, o.Nodes, rng); err != nil {
 		return nil, err
 	}
@@ -57,6 +58,7 @@ func New(ctx context.Context, mix Mix, o Options) (*model.Cluster, error) {
 func buy(ctx context.Context, c *model.Cluster, pods []*corev1.Pod, nodes int, rng *rand.Rand) error {
 	workloads := slices.Clone(pods)
 	per := float64(len(pods)) / float64(nodes)
+	batches := max(1, min(10, nodes/grown))
 	for b := range batches {
 		batch := workloads[len(workloads)*b/batches : len(workloads)*(b+1)/batches]
 		var cpu float64
@@ -180,18 +182,10 @@ func packed(pods []*corev1.Pod) []packing.Pod {
 	return out
 }
 
-func daemonSets() []*corev1.Pod {
-	out := []*corev1.Pod{newPod("agent", 100, 128, map[string]string{"app": "agent"}), newPod("cni", 50, 64, map[string]string{"app": "cni"})}
-	for _, p := range out {
-		p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
-	}
-	return out
-}
-
 // Types are the c, m and r types of us-east-1 without accelerators, in three zones, at list prices: on demand, or the average
 // spot price.
 func Types(capacityType string) ([]packing.InstanceType, error) {
-	region, err := catalog.Load("us-east-1")
+	region, err := catalog.Load(mix.Region)
 	if err != nil {
 		return nil, fmt.Errorf("loading prices, %w", err)
 	}

@@ -44,20 +44,32 @@ type Outcome struct {
 	// Violations of hard rules found in Checked commands; Example is one of them.
 	Violations, Checked int
 	Example             string
-	// Course is the cluster's cost after so much computing.
+	// Course is how the cluster's cost fell, command by command.
 	Course []Point
 }
 
 // Point of a course.
 type Point struct {
+	// Seconds of computing until the command was known, by the clock.
 	Seconds float64
-	// Cost in USD per hour.
-	Cost float64
+	// Cost in USD per hour after it, and pods moved until then.
+	Cost  float64
+	Moved int
+}
+
+// MovedFor is how many pods had been moved when so many USD per hour had been saved; false when less was ever saved.
+func (o *Outcome) MovedFor(saved float64) (int, bool) {
+	for _, p := range o.Course {
+		if o.Course[0].Cost-p.Cost >= saved-1e-9 {
+			return p.Moved, true
+		}
+	}
+	return 0, false
 }
 
 // Run carries out what an engine finds on a cluster until it is settled or a limit is reached. Carrying out takes no time.
 func Run(ctx context.Context, e Engine, c *model.Cluster, limits Limits) (Outcome, error) {
-	out := Outcome{Course: []Point{{0, c.Cost()}}}
+	out := Outcome{Course: []Point{{Cost: c.Cost()}}}
 	for {
 		var commands []model.Command
 		var settled bool
@@ -76,13 +88,12 @@ func Run(ctx context.Context, e Engine, c *model.Cluster, limits Limits) (Outcom
 		if out.First.Wall == 0 && saved > 0 {
 			out.First = out.Computing
 		}
-		out.Course = append(out.Course, Point{out.Computing.Wall.Seconds(), c.Cost()})
 		switch {
 		case settled:
 			out.Settled = true
 			return out, nil
 		case len(commands) == 0:
-			out.Stopped = "it gave up at its own time limit"
+			out.Stopped = "found nothing more within its own time limit"
 			return out, nil
 		}
 		out.Rounds++
@@ -120,6 +131,7 @@ func (o *Outcome) apply(ctx context.Context, e Engine, c *model.Cluster, command
 		o.Moved += change.Moved
 		o.Saved += change.Saved
 		saved += change.Saved
+		o.Course = append(o.Course, Point{o.Computing.Wall.Seconds(), o.Course[len(o.Course)-1].Cost - change.Saved, o.Moved})
 		if err := e.Applied(ctx, cmd, change); err != nil {
 			return 0, err
 		}
@@ -132,7 +144,7 @@ func due(i, n, wanted int) bool {
 	if wanted >= n {
 		return true
 	}
-	return wanted > 0 && i*wanted/n != (i-1)*wanted/n || wanted > 0 && i == 0
+	return wanted > 0 && (i == 0 || i*wanted/n != (i-1)*wanted/n)
 }
 
 func sum(a, b measure.Usage) measure.Usage {
