@@ -47,12 +47,18 @@ func (h *hunt) fold(ctx context.Context) error {
 	for _, m := range leaving {
 		m.leaving = false
 	}
+	misses = 0
 	for _, m := range h.fleet.byPromise() {
-		if ctx.Err() != nil || h.full() {
+		if ctx.Err() != nil || h.full() || misses == patience {
 			return nil //nolint:nilerr // time that runs out ends the search with what was found
 		}
-		if _, err := h.foldOne(ctx, m); err != nil {
+		folded, err := h.foldOne(ctx, m)
+		if err != nil {
 			return err
+		}
+		misses++
+		if folded {
+			misses = 0
 		}
 	}
 	return nil
@@ -109,7 +115,9 @@ func (h *hunt) part(line []*member) []*member {
 			out = append(out, m)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *member) int { return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6)) })
+	slices.SortStableFunc(out, func(a, b *member) int {
+		return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
+	})
 	return out
 }
 

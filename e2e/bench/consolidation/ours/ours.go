@@ -31,13 +31,25 @@ func Unrestrained() consolidation.Options {
 	return consolidation.Options{MinSavingFraction: -1, MinSavingPerHour: -1, DefaultPodCost: -1, BreakEven: -1, LaunchOverlap: time.Nanosecond}
 }
 
-// Next searches once. It is settled when nothing was found though there was time to look everywhere.
+// longest is the time budget up to which a search that found nothing is given twice the time.
+const longest = time.Minute
+
+// Next searches. A search that found nothing because its time was over is repeated with twice the time, so that what the
+// engine comes to depends on the machine and its load in the time that it takes only. It is settled when nothing was found
+// though there was time to look everywhere.
 func (s *Supercargo) Next(ctx context.Context) (commands []model.Command, settled bool, err error) {
 	state, err := s.State()
 	if err != nil {
 		return nil, false, err
 	}
+	if state.Options.TimeBudget == 0 {
+		state.Options.TimeBudget = consolidation.DefaultTimeBudget
+	}
 	plan, err := consolidation.Search(ctx, state)
+	for err == nil && len(plan.Moves) == 0 && plan.Stats.Truncated && state.Options.TimeBudget < longest && ctx.Err() == nil {
+		state.Options.TimeBudget *= 2
+		plan, err = consolidation.Search(ctx, state)
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("searching, %w", err)
 	}
