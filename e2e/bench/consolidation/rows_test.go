@@ -92,7 +92,10 @@ func TestBarsTakeTheWorstCaseAtDefaults(t *testing.T) {
 
 func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"--nodes -1", "--nodes"}, {"--runs -1", "--runs"}, {"--patience -1s", "--patience"}, {"more", "unexpected"},
+		{"--nodes -1", "--nodes"},
+		{"--runs -1", "--runs"},
+		{"--patience -1s", "--patience"},
+		{"more", "unexpected"},
 		{"--pods x --case openb", "drop --case"},
 	} {
 		if _, err := parse(strings.Fields(c.args), io.Discard); err == nil || !strings.Contains(err.Error(), c.want) {

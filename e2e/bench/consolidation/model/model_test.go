@@ -67,7 +67,7 @@ func TestACommandMovesPodsAndIsPriced(t *testing.T) {
 	if diff := cmp.Diff([]string{"node-00003 large r q", "node-00004 small p"}, got); diff != "" {
 		t.Errorf("cluster after (-want +got):\n%s", diff)
 	}
-	if change.Moved != 2 || !close(change.Saved, 0.3) || !close(before.Cost()-c.Cost(), 0.3) {
+	if change.Moved != 2 || !same(change.Saved, 0.3) || !same(before.Cost()-c.Cost(), 0.3) {
 		t.Errorf("moved %d, saved %.3f, cost fell by %.3f; want 2 and 0.3", change.Moved, change.Saved, before.Cost()-c.Cost())
 	}
 	if len(before.Nodes()) != 3 || len(before.Pods()) != 3 {
@@ -75,7 +75,7 @@ func TestACommandMovesPodsAndIsPriced(t *testing.T) {
 	}
 }
 
-func close(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
+func same(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
 
 func TestACommandThatLosesAPodIsRefused(t *testing.T) {
 	p, q := pod("p", "1"), pod("q", "1")
