@@ -48,8 +48,8 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 		nodes = pick(s.short, 60, 500)
 	}
 	all := []trial{
-		{name: realOnDemand, draw: mix.Deployments, nodes: nodes, pods: 10 * nodes, capacityType: packing.CapacityOnDemand},
-		{name: realSpot, draw: mix.Deployments, nodes: nodes, pods: 10 * nodes, capacityType: packing.CapacitySpot},
+		{name: realOnDemand, draw: fragment.Deployments, nodes: nodes, pods: 10 * nodes, capacityType: packing.CapacityOnDemand},
+		{name: realSpot, draw: fragment.Deployments, nodes: nodes, pods: 10 * nodes, capacityType: packing.CapacitySpot},
 		// A fifth of its pods may not share a node, before and after: it cannot have ten pods a node.
 		{name: karpenterMix, draw: karpenters, nodes: nodes, pods: 2 * nodes, capacityType: packing.CapacityOnDemand},
 	}
@@ -60,7 +60,7 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 	}
 	if !s.short && s.nodes == 0 {
 		// Small enough for Karpenter to come to rest.
-		all = append(all, trial{name: realOnDemand, draw: mix.Deployments, nodes: 50, pods: 500, capacityType: packing.CapacityOnDemand})
+		all = append(all, trial{name: realOnDemand, draw: fragment.Deployments, nodes: 50, pods: 500, capacityType: packing.CapacityOnDemand})
 	}
 	var out []trial
 	for _, t := range all {
@@ -70,7 +70,7 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 	}
 	if s.wants(growth) {
 		for _, n := range pick(s.short, []int{500}, []int{1000, 2000, 5000}) {
-			out = append(out, trial{name: realOnDemand, draw: mix.Deployments, nodes: n, pods: 10 * n, capacityType: packing.CapacityOnDemand, alone: true})
+			out = append(out, trial{name: realOnDemand, draw: fragment.Deployments, nodes: n, pods: 10 * n, capacityType: packing.CapacityOnDemand, alone: true})
 		}
 	}
 	if len(out) == 0 {

@@ -13,14 +13,13 @@ import (
 	"supercargo.dev/e2e/bench/consolidation/ours"
 	"supercargo.dev/e2e/bench/consolidation/peer"
 	"supercargo.dev/e2e/bench/consolidation/settle"
-	"supercargo.dev/e2e/bench/packing/mix"
 	"supercargo.dev/provisioner/consolidation"
 	"supercargo.dev/provisioner/packing"
 )
 
 func small(t *testing.T, capacityType string) *model.Cluster {
 	t.Helper()
-	c, err := fragment.New(context.Background(), mix.Deployments, fragment.Options{Nodes: 8, Pods: 60, CapacityType: capacityType, Seed: 3})
+	c, err := fragment.New(context.Background(), fragment.Deployments, fragment.Options{Nodes: 8, Pods: 60, CapacityType: capacityType, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

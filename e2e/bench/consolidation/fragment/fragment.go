@@ -151,7 +151,7 @@ func zonesOf(c *model.Cluster) *counts {
 	for _, n := range c.Nodes() {
 		for _, p := range n.Pods {
 			out.of[p] = n.Zone
-			key := fmt.Sprint(p.Labels)
+			key := kind(p)
 			if out.pods[key] == nil {
 				out.pods[key] = map[string]int{}
 			}
@@ -163,7 +163,7 @@ func zonesOf(c *model.Cluster) *counts {
 
 // mayLeave tells whether a pod's zone has the most of its kind: then the others stay as even as they were.
 func (c *counts) mayLeave(p *corev1.Pod) bool {
-	zones := c.pods[fmt.Sprint(p.Labels)]
+	zones := c.pods[kind(p)]
 	for _, n := range zones {
 		if n > zones[c.of[p]] {
 			return false
@@ -172,7 +172,10 @@ func (c *counts) mayLeave(p *corev1.Pod) bool {
 	return true
 }
 
-func (c *counts) leaves(p *corev1.Pod) { c.pods[fmt.Sprint(p.Labels)][c.of[p]]-- }
+// kind tells workloads apart.
+func kind(p *corev1.Pod) string { return fmt.Sprint(p.Namespace, p.Labels) }
+
+func (c *counts) leaves(p *corev1.Pod) { c.pods[kind(p)][c.of[p]]-- }
 
 func packed(pods []*corev1.Pod) []packing.Pod {
 	out := make([]packing.Pod, len(pods))

@@ -119,10 +119,14 @@ func (c *Cluster) Cost() float64 {
 	return usd
 }
 
-// Keep drops the pods that keep refuses, as when their workloads are scaled down.
+// Keep drops the pods that keep refuses, as when their workloads are scaled down, and then the nodes without pods: to give up
+// an empty node takes no search.
 func (c *Cluster) Keep(keep func(*Node, *corev1.Pod) bool) {
-	for _, n := range c.nodes {
+	for name, n := range c.nodes {
 		n.Pods = slices.DeleteFunc(n.Pods, func(p *corev1.Pod) bool { return !keep(n, p) })
+		if len(n.Pods) == 0 {
+			delete(c.nodes, name)
+		}
 	}
 }
 
