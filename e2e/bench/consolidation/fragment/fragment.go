@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -29,6 +30,9 @@ type Options struct {
 
 // Stays is the share of the pods that is still there: after a busy day six in ten have left.
 const stays = 0.4
+
+// patience is the time budget of buying a batch: never the reason for what a cluster looks like.
+const patience = 10 * time.Minute
 
 // grown is how many nodes a cluster grows by at a time.
 const grown = 100
@@ -69,7 +73,7 @@ func buy(ctx context.Context, c *model.Cluster, pods []*corev1.Pod, nodes int, r
 		pool := c.Pool
 		pool.Types = offered
 		problem := packing.Problem{
-			Pods: packed(batch), Pools: []packing.Pool{pool}, DaemonSets: c.DaemonSets, Options: packing.Options{Effort: 0.05, Seed: rng.Uint64()},
+			Pods: packed(batch), Pools: []packing.Pool{pool}, DaemonSets: c.DaemonSets, Options: packing.Options{Effort: 0.05, Seed: rng.Uint64(), TimeBudget: patience},
 		}
 		for _, n := range c.Nodes() {
 			// What was bought is full as far as this batch is concerned: it counts for rules between pods alone.

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,6 +34,7 @@ func (c *Cluster) Packed(n *Node) (packing.Node, error) {
 func (c *Cluster) LowerBound(ctx context.Context) (float64, error) {
 	plan, err := packing.Solve(ctx, packing.Problem{
 		Pods: wrap(c.Pods()), Pools: []packing.Pool{c.Pool}, DaemonSets: c.DaemonSets,
+		Options: packing.Options{TimeBudget: time.Minute},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("bounding cost, %w", err)
