@@ -206,6 +206,12 @@ bench-packing: ## Packing against Karpenter's scheduler (SHORT=1, ARGS="--pods F
 	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-packing ./packing
 	@$(BIN)/bench-packing $(if $(SHORT),--short) $(ARGS)
 
+.PHONY: bench-consolidation
+bench-consolidation: ## Consolidation against Karpenter's (SHORT=1, ARGS="--pods FILE --nodes N --seed N", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-consolidation ./consolidation
+	@$(BIN)/bench-consolidation $(if $(SHORT),--short) $(ARGS)
+
 # SHORT=1: 200 pods and nothing written to docs/. ARGS: see ARGS=--help.
 .PHONY: bench-e2e
 bench-e2e: build ## Supercargo against stock Karpenter, 1,000 pods from pending to settled; up to 20 minutes (SHORT=1, ARGS=)

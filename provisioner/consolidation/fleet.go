@@ -23,6 +23,7 @@ type fleet struct {
 	budgets  map[string]int
 	price    float64 // of launched
 	memo     packing.Memo
+	worth    amounts // what a core and a byte of memory cost where they are cheapest
 	seq      int
 	risks    map[offeringKey]float64 // interruptions per hour
 }
@@ -35,7 +36,9 @@ type member struct {
 	costs   []float64                           // of moving each pod, by index into Node.Pods
 	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
-	kept    string // why it stays, "" while undecided
+	leaving bool    // see fold
+	dear    float64 // see hunt.dear
+	kept    string  // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
 	fruitless string
 	promise   float64 // see rank
@@ -78,6 +81,11 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 	if err := f.reserve(ctx); err != nil {
 		return nil, err
 	}
+	var need amounts
+	for _, m := range f.nodes {
+		need = need.plus(requested(m.Node.Pods))
+	}
+	f.worth = unitPrices(s.Pools, need)
 	f.rank()
 	return f, nil
 }
@@ -167,7 +175,11 @@ func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, p
 		problem.Options.Effort = trialEffort
 	}
 	for _, m := range f.nodes {
-		if !m.gone && !slices.Contains(less, m) {
+		switch {
+		case m.gone || slices.Contains(less, m):
+		case m.leaving:
+			problem.Nodes = append(problem.Nodes, closed(m.Node))
+		default:
 			problem.Nodes = append(problem.Nodes, m.Node)
 		}
 	}
@@ -180,11 +192,11 @@ func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, p
 	return plan, nil
 }
 
-// rank orders the candidates by what giving them up promises: the price of the
-// share that their pods do not use, per cost of moving the pods.
+// rank orders the candidates by what giving them up promises: what they cost beyond
+// the worth of what their pods request, per cost of moving the pods.
 func (f *fleet) rank() {
 	for _, m := range f.nodes {
-		used := map[corev1.ResourceName]float64{}
+		var used amounts
 		cost := 0.0
 		for _, k := range m.movable {
 			cost += m.costs[k]
@@ -193,24 +205,13 @@ func (f *fleet) rank() {
 			if p.Expected != nil {
 				list = p.Expected
 			}
-			for name, q := range list {
-				used[name] += q.AsApproximateFloat64()
-			}
+			used = used.plus(amountsOf(list))
 		}
-		// What is left of a node that is full in one resource is waste too.
-		fill, scarce := 0.0, 0.0
-		for _, name := range [2]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if q, ok := m.Node.Allocatable[name]; ok && !q.IsZero() {
-				fill += used[name] / q.AsApproximateFloat64()
-				scarce++
-			}
-		}
-		fill /= max(scarce, 1)
 		price := m.Node.Price
 		if math.IsNaN(price) {
 			price = 0
 		}
-		m.promise = price * max(0.02, 1-fill) / (cost + price*f.state.Options.LaunchOverlap.Hours() + 1e-6)
+		m.promise = max(0.02*price, price-used.times(f.worth)) / (cost + price*f.state.Options.LaunchOverlap.Hours() + 1e-6)
 	}
 }
 
