@@ -197,7 +197,10 @@ type CostImpact struct {
 type AppliedStatus struct {
 	// Pods of the workload that are neither finished nor going.
 	Pods int32 `json:"pods"`
-	// UpToDate pods run within the drift thresholds of the recommendation.
+	// Boosted pods run with their startup boost.
+	// +optional
+	Boosted int32 `json:"boosted,omitempty"`
+	// UpToDate pods run within the drift thresholds of the recommendation; a boost does not count.
 	UpToDate int32 `json:"upToDate"`
 	// Resized counts in-place resizes since the scaler was created.
 	Resized int64 `json:"resized"`
@@ -215,6 +218,8 @@ const (
 	ConditionRecommended = "Recommended"
 	// ConditionApplied is True where every pod that may be changed runs with the recommendation.
 	ConditionApplied = "Applied"
+	// ConditionStartupBoost is False where a startup boost could not be ended in place. New pods are then not boosted for a day.
+	ConditionStartupBoost = "StartupBoost"
 	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
 	ConditionUsageFresh = "UsageFresh"
 )
@@ -224,7 +229,7 @@ type WorkloadScalerStatus struct {
 	// ObservedGeneration is the generation of the spec that this status answers.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: TargetFound, Recommended, Applied, UsageFresh.
+	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -14,6 +14,7 @@ import (
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/governance"
 	"supercargo.dev/recommender/policy"
+	"supercargo.dev/recommender/resize"
 	"supercargo.dev/recommender/workload"
 )
 
@@ -30,6 +31,8 @@ type Handler struct {
 	Governor *governance.Governor
 	Clock    clock.PassiveClock
 	Decoder  admission.Decoder
+	// NoBoost turns startup boosts off: where the cluster cannot resize pods in place, they could not be ended.
+	NoBoost bool
 }
 
 // Handle implements admission.Handler.
@@ -75,8 +78,8 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	if err != nil {
 		return nil, "", err
 	}
-	if scaler == nil || scaler.Status.Recommendation == nil {
-		return nil, "there is no recommendation", nil
+	if scaler == nil {
+		return nil, "no workloadscaler binds the pod", nil
 	}
 	w, err := h.Resolver.Object(ctx, scaler)
 	if err != nil {
@@ -91,14 +94,26 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	if !governance.Applies(s.Active.Mode) {
 		return nil, "mode " + string(s.Active.Mode), nil
 	}
-	if v := policy.AdmissionGates().Check(s); v.Stop {
-		return nil, v.Reason + ": " + v.Message, nil
+	boost := governing.Rules.Boost
+	if h.NoBoost || !resize.MayBoost(scaler, h.Clock.Now()) {
+		boost = nil
 	}
-	return desired(pod, w, scaler.Status.Recommendation.Containers, governing.Rules)
+	verdict := policy.AdmissionGates().Check(s)
+	if verdict.Stop && (boost == nil || policy.BoostGates().Check(s).Stop) {
+		return nil, verdict.Reason + ": " + verdict.Message, nil
+	}
+	var recommended []v1alpha1.ContainerRecommendation // none: a new workload is boosted from what it asks for
+	if !verdict.Stop {
+		recommended = scaler.Status.Recommendation.Containers
+	}
+	return desired(pod, w, recommended, governing.Rules, boost)
 }
 
-// desired gives the containers of the workload's template what is recommended. Containers that were injected stay as they are.
-func desired(pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules) (*corev1.Pod, string, error) {
+// desired gives the containers of the workload's template what is recommended, and on top of it the boost. Containers that were
+// injected stay as they are.
+func desired(
+	pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules, boost *policy.Boost,
+) (*corev1.Pod, string, error) {
 	original := policy.Containers(pod.Spec)
 	if w.Template != nil {
 		names := sets.New[string]()
@@ -120,7 +135,19 @@ func desired(pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.Conta
 	if out.Annotations == nil {
 		out.Annotations = map[string]string{}
 	}
-	out.Annotations[v1alpha1.RecommendationAnnotation] = policy.Hash(want)
+	if boost != nil {
+		boosted := policy.Boosted(want, *boost, rules.LimitRanges)
+		if policy.Hash(boosted) != policy.Hash(want) {
+			if out.Annotations[v1alpha1.UnboostedResourcesAnnotation], err = policy.Originals(want); err != nil {
+				return nil, "", err
+			}
+			out.Annotations[v1alpha1.StartupBoostAnnotation] = v1alpha1.BoostActive
+			out = policy.Apply(out, boosted)
+		}
+	}
+	if len(recommended) > 0 {
+		out.Annotations[v1alpha1.RecommendationAnnotation] = policy.Hash(want)
+	}
 	if _, known := out.Annotations[v1alpha1.OriginalResourcesAnnotation]; !known {
 		out.Annotations[v1alpha1.OriginalResourcesAnnotation] = originals
 	}

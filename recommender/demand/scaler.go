@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 // scaler is what the index keeps of a WorkloadScaler: enough to answer for a pod, and no pointer into the object.
@@ -100,8 +101,9 @@ func applicable(object *v1alpha1.WorkloadScaler) *v1alpha1.Recommendation {
 }
 
 // governs says whether the scaler changes a pod that exists already: OnCreate has done so by the time the pod exists.
+// A pod with a startup boost keeps it for now, and counts as what it has.
 func (s *scaler) governs(pod *corev1.Pod) bool {
-	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
+	if s == nil || policy.IsBoosted(pod) || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
 		return false
 	}
 	return s.mode != v1alpha1.UpdateModeOnCreate || pod.UID == ""

@@ -95,6 +95,9 @@ func (g *Governor) For(ctx context.Context, s *v1alpha1.WorkloadScaler, w *workl
 	if err := g.rules(&out, s); err != nil {
 		return Governing{}, err
 	}
+	if err := g.ranges(ctx, &out, s.Namespace); err != nil {
+		return Governing{}, err
+	}
 	if err := g.estimate(ctx, &out); err != nil {
 		return Governing{}, err
 	}
@@ -125,6 +128,18 @@ func (g *Governor) rules(out *Governing, s *v1alpha1.WorkloadScaler) error {
 	var err error
 	if out.Rules, err = policy.ParseRules(spec); err != nil {
 		return fmt.Errorf("reading the rules of autoscalingpolicy %s, %w", out.Policy.Name, err)
+	}
+	return nil
+}
+
+// ranges adds the namespace's LimitRanges to the rules: they win over every policy.
+func (g *Governor) ranges(ctx context.Context, out *Governing, namespace string) error {
+	var list corev1.LimitRangeList
+	if err := g.Reader.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing limitranges, %w", err)
+	}
+	for i := range list.Items {
+		out.Rules.LimitRanges = append(out.Rules.LimitRanges, corev1.LimitRange{Spec: list.Items[i].Spec})
 	}
 	return nil
 }

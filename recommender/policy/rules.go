@@ -19,6 +19,8 @@ type Rules struct {
 	Drift     map[corev1.ResourceName]Threshold
 	DriftBase v1alpha1.DriftBase
 	Fallback  v1alpha1.InPlaceFallback
+	// Boost of pods that start; nil: none.
+	Boost *Boost
 	// LimitRanges of the namespace, within which limits and requests are kept. Not part of a policy: the caller adds them.
 	LimitRanges []corev1.LimitRange
 }
@@ -78,6 +80,9 @@ func parseRules(spec *v1alpha1.AutoscalingPolicySpec, root *field.Path) (Rules, 
 	if spec.DriftBase != "" && !slices.Contains(bases, spec.DriftBase) {
 		errs = append(errs, field.NotSupported(root.Child("driftBase"), spec.DriftBase, bases))
 	}
+	boost, boostErrs := parseBoost(spec.StartupBoost, root.Child("startupBoost"))
+	r.Boost = boost
+	errs = append(errs, boostErrs...)
 	return r, append(errs, validateFallback(spec.InPlaceFallback, root.Child("inPlaceFallback"))...)
 }
 

@@ -1,7 +1,6 @@
 package recommendation
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,7 +20,7 @@ import (
 )
 
 // recommend computes the recommendation where it is due. What is there stays where it is not, and where it cannot be computed.
-func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error {
+func (r *Reconciler) recommend(v *view, killed bool) error {
 	if p := v.governing.Problem; p != nil {
 		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, p.Reason, p.Message)
 		return nil
@@ -36,12 +35,8 @@ func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error 
 			fmt.Sprintf("spec.interval %q is not a duration such as 30m or 1d", v.scaler.Spec.Interval))
 		return nil
 	}
-	var ranges corev1.LimitRangeList
-	if err := r.Client.List(ctx, &ranges, client.InNamespace(v.scaler.Namespace)); err != nil {
-		return fmt.Errorf("listing limitranges, %w", err)
-	}
 	in := estimate.Inputs{
-		Now: v.now, LimitRanges: ranges.Items, ByHand: v.governing.ByHand, Previous: v.scaler.Status.Recommendation,
+		Now: v.now, LimitRanges: v.governing.Rules.LimitRanges, ByHand: v.governing.ByHand, Previous: v.scaler.Status.Recommendation,
 	}
 	for _, c := range v.workload.Containers() {
 		in.Containers = append(in.Containers, estimate.Container{Name: c.Name, Current: c.Resources})
@@ -96,13 +91,9 @@ func (v *view) basis(in estimate.Inputs) (basis, error) {
 		Rules      policy.Rules
 		Held       map[corev1.ResourceName]string
 		Containers []estimate.Container
-		Ranges     []corev1.LimitRangeSpec
 	}{
 		Generation: v.scaler.Generation, Policy: v.governing.PolicyHash, ByHand: in.ByHand, Rules: v.governing.Rules,
 		Held: v.governing.Held, Containers: in.Containers,
-	}
-	for i := range in.LimitRanges {
-		content.Ranges = append(content.Ranges, in.LimitRanges[i].Spec)
 	}
 	b, err := json.Marshal(content)
 	if err != nil {

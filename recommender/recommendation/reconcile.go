@@ -150,7 +150,7 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
 	r.freshness(v)
-	if err := r.recommend(ctx, v, killed); err != nil {
+	if err := r.recommend(v, killed); err != nil {
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation

@@ -103,12 +103,17 @@ func (r *Reconciler) freshness(v *view) {
 // applied counts pods and says whether they run with the recommendation, or why not.
 func (v *view) applied(o resize.Outcome, changes []resize.Change) {
 	a := &v.scaler.Status.Applied
-	a.Pods, a.UpToDate = int32(len(changes)), 0 //nolint:gosec // fewer than 2^31 pods
+	a.Pods, a.UpToDate, a.Boosted = int32(len(changes)), 0, 0 //nolint:gosec // fewer than 2^31 pods
 	for _, c := range changes {
+		if c.Boosted {
+			a.Boosted++
+		}
 		if len(c.Deviations) == 0 {
 			a.UpToDate++
 		}
 	}
+	a.Boosted = max(0, a.Boosted-int32(o.BoostsEnded)) //nolint:gosec // fewer than 2^31 pods
+	v.boost(o)
 	a.Resized += o.Resized
 	a.Recreated += o.Recreated
 	if o.Resized+o.Recreated > 0 {
@@ -126,6 +131,21 @@ func (v *view) applied(o resize.Outcome, changes []resize.Change) {
 		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, string(mode), fmt.Sprintf("%d of %d pods would be changed", behind, a.Pods))
 	default:
 		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "Applying", fmt.Sprintf("%d of %d pods have drifted", behind, a.Pods))
+	}
+}
+
+// boost says whether startup boosts end as they should. A failure holds boosts back for a while from now, so its time is the newest.
+func (v *view) boost(o resize.Outcome) {
+	switch {
+	case o.BoostFailed != "":
+		known := meta.FindStatusCondition(v.scaler.Status.Conditions, v1alpha1.ConditionStartupBoost)
+		fresh := resize.MayBoost(v.scaler, v.now)
+		v.condition(v1alpha1.ConditionStartupBoost, metav1.ConditionFalse, "NotEnded", o.BoostFailed+"; new pods are not boosted for a day")
+		if known != nil && fresh {
+			meta.FindStatusCondition(v.scaler.Status.Conditions, v1alpha1.ConditionStartupBoost).LastTransitionTime = metav1.NewTime(v.now.Truncate(time.Second))
+		}
+	case o.BoostsEnded > 0:
+		v.condition(v1alpha1.ConditionStartupBoost, metav1.ConditionTrue, "Ended", "")
 	}
 }
 

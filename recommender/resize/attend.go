@@ -16,7 +16,7 @@ import (
 func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight int, err error) {
 	for _, c := range r.Changes {
 		record, ours := recordOf(c.Pod)
-		if !ours || record.Outcome != "" {
+		if !ours || record.Outcome != "" || record.Boost {
 			if underWay(c.Pod) { // somebody else's: not ours to take back
 				flight++
 			}
@@ -73,7 +73,11 @@ func (a *Applier) restore(ctx context.Context, r Request, c Change, record Recor
 		}
 	}
 	record.Outcome, record.Reason = outcomeRestored, reason
-	if err := a.note(ctx, c.Pod, record, map[string]string{v1alpha1.RecommendationAnnotation: policy.Hash(before)}); err != nil {
+	more := map[string]string{v1alpha1.RecommendationAnnotation: policy.Hash(before)}
+	if record.Boost { // what was put back is the boost
+		more = map[string]string{v1alpha1.StartupBoostAnnotation: v1alpha1.BoostActive}
+	}
+	if err := a.note(ctx, c.Pod, record, more); err != nil {
 		return ignoreGone(err)
 	}
 	a.recorder.Eventf(c.Pod, r.Scaler, corev1.EventTypeWarning, "ResizeRestored", "Restore", "the former resources were put back: %s", why)

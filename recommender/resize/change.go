@@ -20,6 +20,8 @@ type Change struct {
 	Deviations []policy.Deviation
 	// Hash of Desired.
 	Hash string
+	// Boosted is true while the pod runs with its startup boost. Current is then what it has without it.
+	Boosted bool
 }
 
 // Changes compares the pods of a workload with a recommendation.
@@ -31,6 +33,13 @@ func Changes(w *workload.Workload, recommended []v1alpha1.ContainerRecommendatio
 	out := make([]Change, 0, len(w.Pods))
 	for _, pod := range w.Pods {
 		c := Change{Pod: pod, Current: only(policy.Containers(pod.Spec), names)}
+		if policy.IsBoosted(pod) {
+			unboosted, err := unboosted(pod)
+			if err != nil {
+				return nil, fmt.Errorf("reading what pod %s/%s has without its boost, %w", pod.Namespace, pod.Name, err)
+			}
+			c.Boosted, c.Current = true, only(unboosted, names)
+		}
 		original, err := Originals(pod)
 		if err != nil {
 			return nil, fmt.Errorf("reading what pod %s/%s asked for, %w", pod.Namespace, pod.Name, err)
