@@ -213,9 +213,9 @@ type AutoscalingPolicySpec struct {
 	// StartupBoost raises resources while a pod starts.
 	// +optional
 	StartupBoost *StartupBoost `json:"startupBoost,omitempty"`
-	// OnPolicyRemoval says what becomes of pods when the policy goes.
+	// OnPolicyRemoval says what becomes of pods when the policy is deleted or turned off and nothing else governs their workload: they
+	// stay as they are (Off), or get back what they asked for, in place or by new pods. What is blocked for 10 minutes is let go.
 	// +kubebuilder:default=Off
-	// +kubebuilder:validation:XValidation:rule="self == 'Off'",message="onPolicyRemoval ReCreate and InPlace are not supported by this version; use Off"
 	// +optional
 	OnPolicyRemoval RemovalPolicy `json:"onPolicyRemoval,omitempty"`
 }

@@ -171,6 +171,19 @@ type MatchedPolicy struct {
 	// Resources that are changed: cpu, memory or both. Empty means both.
 	// +optional
 	Resources []corev1.ResourceName `json:"resources,omitempty"`
+	// OnRemoval is what becomes of the pods when AutoscalingPolicy is deleted or turned off. It stands here because the policy may be
+	// gone by then; as long as pods are being restored, the policy that went is still named and the mode is Off.
+	// +optional
+	OnRemoval *RemovalPlan `json:"onRemoval,omitempty"`
+}
+
+// RemovalPlan is how the pods of a workload get back what they asked for.
+type RemovalPlan struct {
+	// Policy is ReCreate or InPlace.
+	Policy RemovalPolicy `json:"policy"`
+	// InPlaceFallback says what follows a resize that was refused.
+	// +optional
+	InPlaceFallback InPlaceFallback `json:"inPlaceFallback,omitempty"`
 }
 
 // ResourceScore is the score of one resource.
@@ -220,6 +233,8 @@ const (
 	ConditionApplied = "Applied"
 	// ConditionStartupBoost is False where a startup boost could not be ended in place. New pods are then not boosted for a day.
 	ConditionStartupBoost = "StartupBoost"
+	// ConditionRestored is False while pods get back what they asked for, because their policy went.
+	ConditionRestored = "Restored"
 	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
 	ConditionUsageFresh = "UsageFresh"
 )
@@ -229,7 +244,8 @@ type WorkloadScalerStatus struct {
 	// ObservedGeneration is the generation of the spec that this status answers.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to.
+	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to;
+	// Restored once a policy with onPolicyRemoval went.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -103,3 +103,55 @@ func TestNewPodsStartWithABoostThatEndsInPlace(t *testing.T) {
 	}
 	w.nothingWasForbidden()
 }
+
+// TestPodsGetBackWhatTheyAskedForWhenTheirPolicyGoes is C3, C26 and C27: in place where the policy says so, by new pods where it says
+// that; whether it is deleted or turned off.
+func TestPodsGetBackWhatTheyAskedForWhenTheirPolicyGoes(t *testing.T) {
+	w := newWorld(t)
+	w.bareNodes(1)
+	w.create(greedy("web", 2), greedy("api", 2))
+	removal := func(how v1alpha1.RemovalPolicy) func(*v1alpha1.AutoscalingPolicySpec) {
+		return func(s *v1alpha1.AutoscalingPolicySpec) { s.OnPolicyRemoval = how }
+	}
+	deleted := autoscaling("in-place", v1alpha1.UpdateModeInPlace, "web", removal(v1alpha1.RemovalInPlace))
+	turnedOff := autoscaling("by-new-pods", v1alpha1.UpdateModeInPlace, "api", removal(v1alpha1.RemovalReCreate))
+	w.create(deleted, turnedOff)
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 4))
+	w.withRecommender([]string{"web", "api"}, "--workload-recreate-every=500ms")
+	w.create(scaler("web", v1alpha1.UpdateModePreview), scaler("api", v1alpha1.UpdateModePreview))
+	w.eventually("web's pods are resized", w.requests("web", 2, "120m"))
+	w.eventually("api's pods are resized", w.requests("api", 2, "120m"))
+	before := map[string][]corev1.Pod{"web": w.pods("web"), "api": w.pods("api")}
+	if err := w.Delete(t.Context(), deleted); err != nil {
+		t.Fatal(err)
+	}
+	update(w, turnedOff, func(p *v1alpha1.AutoscalingPolicy) { p.Spec.Enable = new(bool) })
+	for name, same := range map[string]int{"web": 2, "api": 0} {
+		w.eventually(name+"'s pods ask for what their template says", func(ctx context.Context) string {
+			kept := 0
+			pods := w.pods(name)
+			for _, p := range pods {
+				if cpu := p.Spec.Containers[0].Resources.Requests.Cpu().String(); cpu != "1" || p.Annotations[v1alpha1.OriginalResourcesAnnotation] != "" {
+					return fmt.Sprintf("pod %s asks for %s; %s", p.Name, cpu, conditions(w.scaler(ctx, name).Status.Conditions))
+				}
+				for _, old := range before[name] {
+					if old.UID == p.UID {
+						kept++
+					}
+				}
+			}
+			if len(pods) != 2 || kept != same {
+				return fmt.Sprintf("%d pods, %d of them as before, want %d", len(pods), kept, same)
+			}
+			return ""
+		})
+		w.eventually("the policy of "+name+" is forgotten", func(ctx context.Context) string {
+			s := w.scaler(ctx, name)
+			if s.Status.Policy == nil || s.Status.Policy.AutoscalingPolicy != "" || s.Status.Policy.Mode != v1alpha1.UpdateModePreview {
+				return fmt.Sprintf("%+v", s.Status.Policy)
+			}
+			return ""
+		})
+	}
+	w.nothingWasForbidden()
+}

@@ -65,10 +65,18 @@ type Governing struct {
 	Held map[corev1.ResourceName]string
 	// ByHand is true where a person turned this one workload on.
 	ByHand bool
+	// Removal is what becomes of the pods because the policy that governed them went, with its name; nil where nothing does.
+	Removal *Removal
 	// Paused by the cluster-wide switch.
 	Paused bool
 	// Protected is true in a namespace that is never changed.
 	Protected bool
+}
+
+// Removal is a policy that went, and how the pods get back what they asked for.
+type Removal struct {
+	AutoscalingPolicy string
+	Plan              v1alpha1.RemovalPlan
 }
 
 // Problem is a reason in CamelCase and a message.
@@ -94,6 +102,11 @@ func (g *Governor) For(ctx context.Context, s *v1alpha1.WorkloadScaler, w *workl
 	}
 	if err := g.rules(&out, s); err != nil {
 		return Governing{}, err
+	}
+	if was := s.Status.Policy; out.Policy == nil && was != nil && was.OnRemoval != nil && !Applies(out.Active.Mode) &&
+		policy.Removed(policies.Items, was.AutoscalingPolicy) {
+		out.Removal = &Removal{AutoscalingPolicy: was.AutoscalingPolicy, Plan: *was.OnRemoval}
+		out.Rules.Fallback = was.OnRemoval.InPlaceFallback
 	}
 	if err := g.ranges(ctx, &out, s.Namespace); err != nil {
 		return Governing{}, err

@@ -45,7 +45,8 @@ func TestPoliciesThatCannotWorkAreRefusedByField(t *testing.T) {
 		"a boost for days": {func(s *spec) {
 			s.StartupBoost = &v1alpha1.StartupBoost{Enabled: true, CPUMultiplier: "2", MinReady: &metav1.Duration{Duration: 48 * time.Hour}}
 		}, "spec.startupBoost.minReady"},
-		"restoring on removal": {func(s *spec) { s.OnPolicyRemoval = v1alpha1.RemovalInPlace }, "spec.onPolicyRemoval"},
+		"restoring in place": {func(s *spec) { s.OnPolicyRemoval = v1alpha1.RemovalInPlace }, ""},
+		"an unknown removal": {func(s *spec) { s.OnPolicyRemoval = "Burn" }, "spec.onPolicyRemoval"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := makePolicy("p", 0, 0).Spec

@@ -35,6 +35,8 @@ const (
 // Applier changes pods that have drifted.
 type Applier interface {
 	Apply(ctx context.Context, r resize.Request) (resize.Outcome, error)
+	// Release gives pods back what they asked for, because the policy that changed them went.
+	Release(ctx context.Context, r resize.Request, how v1alpha1.RemovalPolicy) (resize.Outcome, error)
 }
 
 // Backfill brings the usage of a workload from before it was first watched.
@@ -154,6 +156,9 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation
+	if v.governing.Removal != nil {
+		return r.release(ctx, v, situation)
+	}
 	if rec == nil {
 		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
 		return evaluation, nil

@@ -90,6 +90,8 @@ type Outcome struct {
 	// BoostsEnded counts pods whose startup boost ended in this pass; BoostFailed says why one could not end, empty where none failed.
 	BoostsEnded int64
 	BoostFailed string
+	// Left counts pods that Release has still to give back what they asked for.
+	Left int
 	// Again is when to look again without an event; zero: at the next interval.
 	Again time.Duration
 }

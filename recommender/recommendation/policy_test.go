@@ -1,0 +1,184 @@
+package recommendation
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/resize"
+)
+
+func (b *bench) Release(_ context.Context, r resize.Request, how v1alpha1.RemovalPolicy) (resize.Outcome, error) {
+	b.released = append(b.released, how)
+	return b.outcome, nil
+}
+
+func nightShift(change ...func(*v1alpha1.AutoscalingPolicySpec)) *v1alpha1.AutoscalingPolicy {
+	p := &v1alpha1.AutoscalingPolicy{ObjectMeta: metav1.ObjectMeta{Name: "night-shift"}}
+	p.Spec.UpdateSchedule = []v1alpha1.ScheduleItem{{Name: "always", Mode: v1alpha1.UpdateModeInPlace}}
+	p.Spec.OnPolicyRemoval = v1alpha1.RemovalInPlace
+	for _, c := range change {
+		c(&p.Spec)
+	}
+	return p
+}
+
+func TestPodsAreReleasedWhenTheirPolicyGoesAndLetGoAfterTenMinutesWithoutProgress(t *testing.T) {
+	for name, goes := range map[string]func(b *bench, p *v1alpha1.AutoscalingPolicy) error{
+		"deleted": func(b *bench, p *v1alpha1.AutoscalingPolicy) error { return b.Client.Delete(b.t.Context(), p) },
+		"turned off": func(b *bench, p *v1alpha1.AutoscalingPolicy) error {
+			no := false
+			p.Spec.Enable = &no
+			return b.Client.Update(b.t.Context(), p)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := nightShift()
+			b := newBench(t, append(web(v1alpha1.UpdateModePreview), p)...)
+			s := b.reconcile()
+			if m := s.Status.Policy; m.OnRemoval == nil || m.OnRemoval.Policy != v1alpha1.RemovalInPlace || len(b.released) != 0 {
+				t.Fatalf("policy %+v, released %v", m, b.released)
+			}
+			if err := goes(b, p); err != nil {
+				t.Fatal(err)
+			}
+			b.outcome = resize.Outcome{Left: 1}
+			s = b.reconcile()
+			b.expect(s, v1alpha1.ConditionRestored, metav1.ConditionFalse, "Restoring")
+			if m := s.Status.Policy; m.AutoscalingPolicy != "night-shift" || m.Mode != v1alpha1.UpdateModeOff || len(b.released) != 1 {
+				t.Fatalf("policy %+v, released %v", m, b.released)
+			}
+			b.clock.Step(9 * time.Minute)
+			b.outcome = resize.Outcome{Left: 1, Resized: 1}
+			b.expect(b.reconcile(), v1alpha1.ConditionRestored, metav1.ConditionFalse, "Restoring")
+			b.clock.Step(9 * time.Minute)
+			b.outcome = resize.Outcome{Left: 1}
+			b.expect(b.reconcile(), v1alpha1.ConditionRestored, metav1.ConditionFalse, "Restoring") // it moved 9 minutes ago
+			b.clock.Step(time.Minute)
+			s = b.reconcile()
+			b.expect(s, v1alpha1.ConditionRestored, metav1.ConditionTrue, "LetGo")
+			if m := s.Status.Policy; m.AutoscalingPolicy != "" || m.OnRemoval != nil {
+				t.Errorf("policy %+v", m)
+			}
+			before := len(b.released)
+			b.reconcile()
+			if len(b.released) != before {
+				t.Error("it was tried again after it was let go")
+			}
+		})
+	}
+}
+
+func TestAReleaseThatIsCompleteIsOver(t *testing.T) {
+	p := nightShift()
+	b := newBench(t, append(web(v1alpha1.UpdateModePreview), p)...)
+	b.reconcile()
+	if err := b.Client.Delete(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	s := b.reconcile()
+	b.expect(s, v1alpha1.ConditionRestored, metav1.ConditionTrue, "Restored")
+	if s.Status.Policy.OnRemoval != nil {
+		t.Errorf("policy %+v", s.Status.Policy)
+	}
+}
+
+func TestPodsAreNotReleasedWhereSomethingElseGoverns(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		mode v1alpha1.UpdateMode
+		with func(b *bench, p *v1alpha1.AutoscalingPolicy) error
+	}{
+		{name: "another policy takes over", mode: v1alpha1.UpdateModePreview, with: func(b *bench, p *v1alpha1.AutoscalingPolicy) error {
+			other := nightShift()
+			other.Name = "day-shift"
+			if err := b.Client.Create(b.t.Context(), other); err != nil {
+				return err
+			}
+			return b.Client.Delete(b.t.Context(), p)
+		}},
+		{name: "the scaler's own mode takes over", mode: v1alpha1.UpdateModeInPlace, with: func(b *bench, p *v1alpha1.AutoscalingPolicy) error {
+			return b.Client.Delete(b.t.Context(), p)
+		}},
+		{name: "the policy became invalid by a slip of the pen", mode: v1alpha1.UpdateModePreview, with: func(b *bench, p *v1alpha1.AutoscalingPolicy) error {
+			p.Spec.UpdateSchedule[0].Mode = "Teleport"
+			return b.Client.Update(b.t.Context(), p)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := nightShift()
+			b := newBench(t, append(web(tc.mode), p)...)
+			b.reconcile()
+			if err := tc.with(b, p); err != nil {
+				t.Fatal(err)
+			}
+			b.reconcile()
+			if len(b.released) > 0 {
+				t.Errorf("released %v", b.released)
+			}
+		})
+	}
+}
+
+func TestARecommendationIsComputedEveryThirtyMinutesUnlessItsIntervalSaysOtherwise(t *testing.T) {
+	for _, tc := range []struct {
+		interval string
+		want     time.Duration
+	}{{"", 30 * time.Minute}, {"1h30m", 90 * time.Minute}, {"1d", 24 * time.Hour}} {
+		t.Run("interval "+tc.interval, func(t *testing.T) {
+			b := newBench(t, web(v1alpha1.UpdateModePreview)...)
+			s := b.reconcile()
+			s.Spec.Interval = tc.interval
+			if err := b.Client.Update(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			b.use(time.Hour)
+			first := b.reconcile().Status.Recommendation.ComputedAt
+			b.clock.Step(tc.want - time.Second)
+			if again := b.reconcile().Status.Recommendation.ComputedAt; !again.Equal(&first) {
+				t.Errorf("computed anew after %s", again.Sub(first.Time))
+			}
+			b.clock.Step(time.Second)
+			if again := b.reconcile().Status.Recommendation.ComputedAt; again.Sub(first.Time) != tc.want {
+				t.Errorf("computed anew after %s, want %s", again.Sub(first.Time), tc.want)
+			}
+		})
+	}
+}
+
+func TestAChangedLimitRangeAsksForANewRecommendationAtOnce(t *testing.T) {
+	b := newBench(t, web(v1alpha1.UpdateModePreview)...)
+	b.reconcile()
+	b.use(48 * time.Hour)
+	b.reconcile()
+	lr := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bounds"}}
+	lr.Spec.Limits = []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypeContainer, Min: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1500m")},
+		Max: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")},
+	}}
+	if err := b.Client.Create(t.Context(), lr); err != nil {
+		t.Fatal(err)
+	}
+	c := b.reconcile().Status.Recommendation.Containers[0]
+	if c.Requests.Cpu().String() != "1500m" || c.Limits.Memory().String() != "2Gi" {
+		t.Errorf("requests %v, limits %v", c.Requests, c.Limits)
+	}
+}
+
+func TestLowConfidenceIsShown(t *testing.T) {
+	b := newBench(t, web(v1alpha1.UpdateModePreview)...)
+	b.reconcile()
+	b.use(2 * time.Hour)
+	s := b.reconcile()
+	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionRecommended)
+	if s.Status.Recommendation.Confidence.Level != v1alpha1.ConfidenceLow || c == nil || !strings.HasPrefix(c.Message, "Low confidence, 1h55m0s watched") {
+		t.Errorf("confidence %+v, condition %+v", s.Status.Recommendation.Confidence, c)
+	}
+}
