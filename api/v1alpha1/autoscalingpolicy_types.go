@@ -35,7 +35,7 @@ type ScheduleItem struct {
 	// Duration of the window, for example 4h; above 0 and at most 744h.
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
 	// Timezone by its IANA name in which the schedule is read.
@@ -121,14 +121,14 @@ type StartupBoost struct {
 	// MinBoost is the least time that the boost lasts, from the start of the pod, for example 2m; at most 24h. Default 0s.
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinBoost *metav1.Duration `json:"minBoost,omitempty"`
 	// MinReady is the least time that the pod is Ready before the boost ends, for example 30s; at most 24h. Default 0s: the boost may
 	// end as soon as the pod is Ready.
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinReady *metav1.Duration `json:"minReady,omitempty"`
 	// CPUMultiplier of cpu requests and limits, a decimal from 1 to 5, for example "3". Default: cpu is not raised.
@@ -213,6 +213,10 @@ type AutoscalingPolicySpec struct {
 	// StartupBoost raises resources while a pod starts.
 	// +optional
 	StartupBoost *StartupBoost `json:"startupBoost,omitempty"`
+	// RestartRollouts has the pods of Argo Rollouts replaced for a recommendation too, one by one by eviction. Default false: a Rollout
+	// has its own update mechanism, so its pods take a recommendation up when they restart by themselves, or in place.
+	// +optional
+	RestartRollouts bool `json:"restartRollouts,omitempty"`
 	// OnPolicyRemoval says what becomes of pods when the policy is deleted or turned off and nothing else governs their workload: they
 	// stay as they are (Off), or get back what they asked for, in place or by new pods. What is blocked for 10 minutes is let go.
 	// +kubebuilder:default=Off

@@ -67,7 +67,7 @@ type ConfidencePolicy struct {
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinWatched metav1.Duration `json:"minWatched,omitempty"`
 	// Coverage is the share of the lookback that must hold samples, as a percentage.

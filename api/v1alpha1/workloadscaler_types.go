@@ -64,13 +64,19 @@ type OptimizeScope string
 const OptimizeResource OptimizeScope = "resource"
 
 // WorkloadScalerSpec binds a workload to the recommender.
+// +kubebuilder:validation:XValidation:rule="!has(self.podSelector) || !has(self.podNamePattern)",message="podSelector and podNamePattern both say which pods belong to the workload; keep one of them"
 // +kubebuilder:validation:XValidation:rule="self.targetRef == oldSelf.targetRef",message="targetRef is immutable; create another WorkloadScaler for another workload"
 type WorkloadScalerSpec struct {
 	// TargetRef names the workload.
 	TargetRef TargetRef `json:"targetRef"`
-	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed.
+	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed, and where
+	// they lead to no pod, the selector of the kind's scale subresource.
 	// +optional
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+	// PodNamePattern finds the pods of a custom kind by their names instead: a glob of *, ?, [a-z] and [^0-9] that matches the whole
+	// name, in which {name} stands for the name of the target, for example "{name}-worker-*".
+	// +optional
+	PodNamePattern string `json:"podNamePattern,omitempty"`
 	// Optimize lists what is optimized.
 	// +kubebuilder:default={resource}
 	// +kubebuilder:validation:MinItems=1
@@ -250,6 +256,9 @@ type WorkloadScalerStatus struct {
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// PodSelector is the selector of the target's scale subresource, where its pods are found by that.
+	// +optional
+	PodSelector string `json:"podSelector,omitempty"`
 	// Policy in force.
 	// +optional
 	Policy *MatchedPolicy `json:"policy,omitempty"`

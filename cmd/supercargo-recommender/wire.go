@@ -60,7 +60,7 @@ func (r *recommender) wire(ctx context.Context) error {
 	if err := errors.Join(workload.IndexFields(ctx, mgr.GetFieldIndexer()), workload.IndexScalers(ctx, mgr.GetFieldIndexer())); err != nil {
 		return err
 	}
-	r.resolver = &workload.Resolver{Reader: mgr.GetClient(), Direct: mgr.GetAPIReader()}
+	r.resolver = &workload.Resolver{Reader: mgr.GetClient(), Direct: mgr.GetAPIReader(), Scales: mgr.GetClient().SubResource("scale")}
 	r.governor = &governance.Governor{Reader: mgr.GetClient(), Clock: r.clock, Namespace: r.options.leaderElectNamespace}
 	r.store = estimate.NewStore(estimate.Options{Retention: r.options.retention})
 	r.registry = recommendation.NewRegistry()

@@ -91,6 +91,9 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	}
 	s := governing.Situation(h.Clock.Now(), w, scaler)
 	s.Pod = pod
+	if w.Template == nil { // nothing but the pod itself says what it uses
+		s.ReviewOnly = policy.ReviewOnly(pod.Spec)
+	}
 	if !governance.Applies(s.Active.Mode) {
 		return nil, "mode " + string(s.Active.Mode), nil
 	}

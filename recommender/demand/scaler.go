@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"supercargo.dev/api/v1alpha1"
@@ -17,11 +16,11 @@ import (
 
 // scaler is what the index keeps of a WorkloadScaler: enough to answer for a pod, and no pointer into the object.
 type scaler struct {
-	id       types.NamespacedName
-	created  metav1.Time
-	target   Owner
-	selector labels.Selector // nil: pods are found through their owners
-	mode     v1alpha1.UpdateMode
+	id      types.NamespacedName
+	created metav1.Time
+	target  Owner
+	selects func(*corev1.Pod) bool // nil: pods are found through their owners
+	mode    v1alpha1.UpdateMode
 	// containers is what the policy will apply; nil where it applies nothing.
 	containers map[string]corev1.ResourceRequirements
 	// fingerprint tells whether an event changed anything that matters here.
@@ -40,13 +39,12 @@ func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
 	}
 	// The recommendation's own hash is left out: an answer depends on the numbers, whoever hashed them and how.
 	text := []string{s.target.Group, s.target.Kind, s.target.Name, ""}
-	if object.Spec.PodSelector != nil && (len(object.Spec.PodSelector.MatchLabels) > 0 || len(object.Spec.PodSelector.MatchExpressions) > 0) {
-		selector, err := metav1.LabelSelectorAsSelector(object.Spec.PodSelector)
-		if err != nil {
-			return nil, fmt.Errorf("parsing podSelector of workloadscaler %s/%s, %w", object.Namespace, object.Name, err)
-		}
-		s.selector = selector
-		text[len(text)-1] = selector.String()
+	selects, err := policy.PodMatcher(object)
+	if err != nil {
+		return nil, fmt.Errorf("reading which pods workloadscaler %s/%s binds, %w", object.Namespace, object.Name, err)
+	}
+	if s.selects = selects; selects != nil {
+		text[len(text)-1] = metav1.FormatLabelSelector(object.Spec.PodSelector) + "\x00" + object.Spec.PodNamePattern + "\x00" + object.Status.PodSelector
 	}
 	if recommendation := applicable(object); recommendation != nil {
 		s.mode = object.Status.Policy.Mode

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -158,6 +159,25 @@ func TestReconcile(t *testing.T) {
 				t.Errorf("conditions %v, want reason %s", got.Status.Conditions, tc.reason)
 			}
 		})
+	}
+}
+
+func TestAPodNamePatternReachesTheScalersOfACustomKind(t *testing.T) {
+	spark := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "metadata": map[string]any{"namespace": "shop", "name": "etl"},
+	}}
+	r := rule("all", v1alpha1.ResourceSelector{APIVersion: "sparkoperator.k8s.io/v1beta2", Kind: "SparkApplication", PodNamePattern: "{name}-*-exec-*"})
+	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(r, spark).WithStatusSubresource(&v1alpha1.WorkloadScalerRule{}).Build()
+	d := &Reconciler{Client: c, Direct: c}
+	if _, err := d.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(r)}); err != nil {
+		t.Fatal(err)
+	}
+	var list v1alpha1.WorkloadScalerList
+	if err := c.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 1 || list.Items[0].Spec.PodNamePattern != "{name}-*-exec-*" || list.Items[0].Spec.TargetRef.Name != "etl" {
+		t.Errorf("scalers %+v", list.Items)
 	}
 }
 

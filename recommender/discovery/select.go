@@ -25,6 +25,7 @@ type selector struct {
 	gvk             schema.GroupVersionKind
 	namespace, name string // globs
 	labels          labels.Selector
+	pods            string // podNamePattern
 }
 
 // invalidSelectorError says which part of a rule cannot be read.
@@ -77,6 +78,12 @@ func parse(i int, rs *v1alpha1.ResourceSelector) (selector, error) {
 	if _, err = policy.MatchGlob(s.name, ""); err != nil {
 		return invalid("InvalidPattern", "name", err)
 	}
+	if s.pods = rs.PodNamePattern; s.pods != "" {
+		example := v1alpha1.WorkloadScaler{Spec: v1alpha1.WorkloadScalerSpec{PodNamePattern: s.pods, TargetRef: v1alpha1.TargetRef{Name: "name"}}}
+		if _, err := policy.PodMatcher(&example); err != nil {
+			return selector{}, &invalidSelectorError{"InvalidPattern", fmt.Sprintf("resourceSelectors[%d]: %v", i, err)}
+		}
+	}
 	if rs.LabelSelector != nil {
 		if s.labels, err = metav1.LabelSelectorAsSelector(rs.LabelSelector); err != nil {
 			return invalid("InvalidLabelSelector", "labelSelector", err)
@@ -89,6 +96,8 @@ func parse(i int, rs *v1alpha1.ResourceSelector) (selector, error) {
 type candidate struct {
 	client.Object
 	gvk schema.GroupVersionKind
+	// pods is the podNamePattern of its scaler.
+	pods string
 }
 
 func (c candidate) key() string {
@@ -116,7 +125,7 @@ func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScaler
 			return nil, nil, err
 		}
 		for _, o := range objects {
-			c := candidate{Object: o, gvk: s.gvk}
+			c := candidate{Object: o, gvk: s.gvk, pods: s.pods}
 			if s.selects(o) && eligible(o) && !seen[c.key()] {
 				seen[c.key()] = true
 				found = append(found, c)

@@ -26,6 +26,9 @@ import (
 const (
 	// evaluation is how often a scaler is looked at without an event: usage may have outgrown the recommendation, a schedule begun.
 	evaluation = time.Minute
+	// eager is how often a scaler without recommendation is looked at while it is young: its first usage may arrive at any moment.
+	eager = 5 * time.Second
+	young = 5 * time.Minute
 	// defaultInterval is how often a recommendation is computed where the scaler does not say.
 	defaultInterval = 30 * time.Minute
 	// staleAfter is the age from which usage counts as no longer arriving.
@@ -161,6 +164,9 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	}
 	if rec == nil {
 		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
+		if v.now.Sub(v.scaler.CreationTimestamp.Time) < young && len(v.workload.Pods) > 0 {
+			return eager, nil
+		}
 		return evaluation, nil
 	}
 	changes, err := resize.Changes(v.workload, rec.Containers, v.governing.Rules)
@@ -222,7 +228,8 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 		v.scaler.Status.Policy = nil // nobody may act on a recommendation for a workload that is not there
 		return false, nil
 	}
-	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", "")
+	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", v.workload.Note)
+	v.scaler.Status.PodSelector = v.workload.PodSelector
 	v.key = estimate.Workload{Namespace: v.scaler.Namespace, Kind: v.workload.GVK.GroupKind().String(), Name: v.workload.Object.GetName()}
 	var containers, pods []string
 	for _, c := range v.workload.Containers() {

@@ -1,12 +1,15 @@
 package workload
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 // Workload is what a targetRef names, at one moment. Its objects belong to a cache and must not be changed.
@@ -23,6 +26,12 @@ type Workload struct {
 	Ready bool
 	// NotReady says why Ready is false.
 	NotReady string
+	// PodSelector of the scale subresource, where the pods were found by it.
+	PodSelector string
+	// Note says why a workload has no pods where it might have some; empty: nothing to say.
+	Note string
+	// wanted is how many replicas the scale subresource states; nil: it was not asked.
+	wanted *int32
 	// Pods that are neither finished nor being deleted, in the order of the cache.
 	Pods []*corev1.Pod
 }
@@ -51,25 +60,44 @@ func (w *Workload) Spec() *corev1.PodSpec {
 	if w.Template != nil {
 		return &w.Template.Spec
 	}
+	if newest := w.newest(); newest != nil {
+		return &newest.Spec
+	}
+	return nil
+}
+
+func (w *Workload) newest() *corev1.Pod {
 	var newest *corev1.Pod
 	for _, p := range w.Pods {
 		if newest == nil || newest.CreationTimestamp.Before(&p.CreationTimestamp) {
 			newest = p
 		}
 	}
-	if newest == nil {
-		return nil
-	}
-	return &newest.Spec
+	return newest
 }
 
 // Containers are those that the workload's template states. Containers that are only in the pods were injected there; they
-// belong to whoever injected them.
+// belong to whoever injected them. Without a template they are those of the newest pod, with what it asked for before it was changed.
 func (w *Workload) Containers() []corev1.Container {
-	if spec := w.Spec(); spec != nil {
-		return spec.Containers
+	if w.Template != nil {
+		return w.Template.Spec.Containers
 	}
-	return nil
+	newest := w.newest()
+	if newest == nil {
+		return nil
+	}
+	text, changed := newest.Annotations[v1alpha1.OriginalResourcesAnnotation]
+	original, err := policy.ParseOriginals(text)
+	if !changed || err != nil {
+		return newest.Spec.Containers
+	}
+	out := slices.Clone(newest.Spec.Containers)
+	for i := range out {
+		if r, ok := original[out[i].Name]; ok {
+			out[i].Resources = r
+		}
+	}
+	return out
 }
 
 // HasVolumeClaims says that the pods mount PersistentVolumeClaims, so that two of them may not be able to run side by side.
