@@ -25,6 +25,11 @@ const (
 	RiskAnnotation = GroupName + "/interruptions-per-hour"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
+	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it
+	// as if the workload itself had the label.
+	RuntimeLabel = GroupName + "/runtime"
+	// RuntimeJava is the value of RuntimeLabel for Java workloads.
+	RuntimeJava = "java"
 	// InstanceFamilyLabel on a node is the family of its instance type, for example m7g.
 	InstanceFamilyLabel = GroupName + "/instance-family"
 )

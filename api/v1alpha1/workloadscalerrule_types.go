@@ -5,7 +5,7 @@ import (
 )
 
 // ResourceSelector selects workloads. Empty fields match everything.
-// +kubebuilder:validation:XValidation:rule="!has(self.podNamePattern) || self.podNamePattern == ” || !(self.kind in ['Deployment','StatefulSet','DaemonSet','ReplicaSet','Job','CronJob'])",message="pods of built-in kinds are found by their owners; leave podNamePattern out"
+// +kubebuilder:validation:XValidation:rule="!has(self.podNamePattern) || size(self.podNamePattern) == 0 || !(self.kind in ['Deployment','StatefulSet','DaemonSet','ReplicaSet','Job','CronJob'])",message="pods of built-in kinds are found by their owners; leave podNamePattern out"
 type ResourceSelector struct {
 	// APIVersion of the kind. It may be left out for the built-in kinds.
 	// +optional

@@ -7,6 +7,7 @@ package governance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -82,12 +83,20 @@ type Removal struct {
 // Problem is a reason in CamelCase and a message.
 type Problem struct{ Reason, Message string }
 
-// TargetOf describes a workload to recommender/policy.
+// TargetOf describes a workload to recommender/policy. A Java workload has the runtime label besides its own.
 func TargetOf(w *workload.Workload) policy.Target {
-	return policy.Target{
+	t := policy.Target{
 		Kind: w.GVK.Kind, Namespace: w.Object.GetNamespace(), Name: w.Object.GetName(),
 		Labels: w.Object.GetLabels(), Annotations: w.Object.GetAnnotations(),
 	}
+	if policy.RunsJava(w.Spec()) {
+		t.Labels = maps.Clone(t.Labels)
+		if t.Labels == nil {
+			t.Labels = map[string]string{}
+		}
+		t.Labels[v1alpha1.RuntimeLabel] = v1alpha1.RuntimeJava
+	}
+	return t
 }
 
 // For reads what governs the workload of a scaler now.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -169,6 +170,29 @@ func TestAChangedLimitRangeAsksForANewRecommendationAtOnce(t *testing.T) {
 	c := b.reconcile().Status.Recommendation.Containers[0]
 	if c.Requests.Cpu().String() != "1500m" || c.Limits.Memory().String() != "2Gi" {
 		t.Errorf("requests %v, limits %v", c.Requests, c.Limits)
+	}
+}
+
+func TestAJavaWorkloadIsLabelledAndKeepsItsHeap(t *testing.T) {
+	objects := web(v1alpha1.UpdateModePreview)
+	d, ok := objects[0].(*appsv1.Deployment)
+	if !ok {
+		t.Fatalf("%T", objects[0])
+	}
+	d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "JAVA_TOOL_OPTIONS", Value: "-Xmx512m"}}
+	selecting := nightShift(func(s *v1alpha1.AutoscalingPolicySpec) {
+		s.TargetRefs = []v1alpha1.WorkloadSelector{{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.RuntimeLabel: v1alpha1.RuntimeJava}}}}
+	})
+	b := newBench(t, append(objects, selecting)...)
+	b.reconcile()
+	b.use(96 * time.Hour)
+	s := b.reconcile()
+	if s.Labels[v1alpha1.RuntimeLabel] != v1alpha1.RuntimeJava || s.Status.Policy.AutoscalingPolicy != "night-shift" {
+		t.Errorf("labels %v, policy %+v", s.Labels, s.Status.Policy)
+	}
+	c := s.Status.Recommendation.Containers[0]
+	if c.Requests.Memory().String() != "896Mi" || c.Requests.Cpu().MilliValue() > 120 || c.Explanation[len(c.Explanation)-1].Step != "JVM" {
+		t.Errorf("requests %v, explanation %+v", c.Requests, c.Explanation)
 	}
 }
 

@@ -123,6 +123,9 @@ func (r *Reconciler) publish(v *view, computed estimate.Recommendation) {
 		c := &computed.Containers[i]
 		out := v1alpha1.ContainerRecommendation{Name: c.Name, Requests: c.Requests, Current: c.Current, Explanation: c.Explanation}
 		hold(&out, v.governing)
+		if template := v.container(c.Name); template != nil {
+			keepHeap(&out, *template)
+		}
 		containers = append(containers, out)
 	}
 	containers = policy.Complete(containers, v.governing.Rules)

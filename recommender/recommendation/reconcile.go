@@ -151,6 +151,9 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if v.governing, err = r.Governor.For(ctx, v.scaler, v.workload); err != nil {
 		return 0, err
 	}
+	if err := r.label(ctx, v); err != nil {
+		return 0, err
+	}
 	killed := r.killed(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
