@@ -166,6 +166,19 @@ const (
 	RemovalInPlace RemovalPolicy = "InPlace"
 )
 
+// QOSPolicy says which quality of service class pods are to have.
+// +kubebuilder:validation:Enum=Preserve;Guaranteed;Burstable
+type QOSPolicy string
+
+const (
+	// QOSPreserve keeps pods that are Guaranteed so: their limits follow their requests.
+	QOSPreserve QOSPolicy = "Preserve"
+	// QOSGuaranteed gives containers limits of cpu and memory that equal their requests.
+	QOSGuaranteed QOSPolicy = "Guaranteed"
+	// QOSBurstable takes the cpu limit off containers that would be Guaranteed.
+	QOSBurstable QOSPolicy = "Burstable"
+)
+
 // AutoscalingPolicySpec says which workloads are changed, when and how.
 type AutoscalingPolicySpec struct {
 	// Enable turns the policy on. Turning it off runs onPolicyRemoval.
@@ -206,6 +219,10 @@ type AutoscalingPolicySpec struct {
 	// +kubebuilder:validation:MaxProperties=2
 	// +optional
 	LimitPolicies map[corev1.ResourceName]LimitPolicy `json:"limitPolicies,omitempty"`
+	// QOSClass manages the quality of service class of pods, and goes before limitPolicies. A running pod cannot change its class: the
+	// fallback for QoSChangeForbidden follows. Default: none, the class is what requests and limitPolicies lead to.
+	// +optional
+	QOSClass QOSPolicy `json:"qosClass,omitempty"`
 	// InPlaceFallback says what follows a resize that was refused.
 	// +kubebuilder:default={}
 	// +optional

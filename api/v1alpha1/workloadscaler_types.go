@@ -54,6 +54,39 @@ type WorkloadResources struct {
 	// +kubebuilder:default={}
 	// +optional
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+	// InjectedContainers says whether containers that are in the pods and not in the workload's template, such as a mesh's sidecar, are
+	// recommended and changed too. A sidecar that is injected after our webhook was called is changed in place only.
+	// +kubebuilder:default=Ignore
+	// +optional
+	InjectedContainers InjectedContainers `json:"injectedContainers,omitempty"`
+	// ContainerGroups join containers whose names differ from pod to pod: usage of a group is counted together, and each of its
+	// containers is given what the group is recommended. The first group that matches holds. A pod has one container of a group.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	ContainerGroups []ContainerGroup `json:"containerGroups,omitempty"`
+}
+
+// InjectedContainers says what becomes of containers that are only in the pods.
+// +kubebuilder:validation:Enum=Ignore;Optimize
+type InjectedContainers string
+
+const (
+	// InjectedIgnore leaves them alone, and out of recommendations.
+	InjectedIgnore InjectedContainers = "Ignore"
+	// InjectedOptimize treats them as the workload's own.
+	InjectedOptimize InjectedContainers = "Optimize"
+)
+
+// ContainerGroup joins containers by name.
+type ContainerGroup struct {
+	// Name of the group, under which the recommendation stands.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Pattern of the names of its containers: a glob of *, ?, [a-z] and [^0-9] that matches the whole name, for example "step-*".
+	// +kubebuilder:validation:MinLength=1
+	Pattern string `json:"pattern"`
 }
 
 // OptimizeScope is one thing that a scaler optimizes.

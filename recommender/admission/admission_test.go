@@ -139,11 +139,24 @@ func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
 		mode           v1alpha1.UpdateMode
 		change         func(*v1alpha1.WorkloadScaler, *appsv1.Deployment)
 		cpu, unboosted string // of container app
+		quota          string // of cpu requests, nothing of which is used
 	}{
 		{name: "three times the recommendation", mode: v1alpha1.UpdateModeInPlace, cpu: "300m", unboosted: `"cpu":"100m"`},
 		{
 			name: "three times what it asks for, while nothing is recommended", mode: v1alpha1.UpdateModeInPlace, cpu: "3", unboosted: `"cpu":"1"`,
 			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) { s.Status.Recommendation = nil },
+		},
+		{
+			name: "only the recommendation, where the quota has no room for the boost", mode: v1alpha1.UpdateModeInPlace, cpu: "1500m", quota: "1600m",
+			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+				s.Status.Recommendation.Containers[0].Requests = requests("1500m", "128Mi").Requests
+			},
+		},
+		{
+			name: "as it is, where the quota has no room for the recommendation", mode: v1alpha1.UpdateModeInPlace, cpu: "1", quota: "1200m",
+			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+				s.Status.Recommendation.Containers[0].Requests = requests("1500m", "128Mi").Requests
+			},
 		},
 		{name: "not in mode Off", mode: v1alpha1.UpdateModeOff, cpu: "1"},
 		{name: "not a workload that opted out", mode: v1alpha1.UpdateModeInPlace, cpu: "1", change: func(_ *v1alpha1.WorkloadScaler, d *appsv1.Deployment) {
@@ -157,6 +170,11 @@ func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
 			objects := world(v1alpha1.UpdateModePreview)
 			if tc.change != nil {
 				objects = world(v1alpha1.UpdateModePreview, tc.change)
+			}
+			if tc.quota != "" {
+				q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "team"}}
+				q.Status.Hard = corev1.ResourceList{corev1.ResourceRequestsCPU: resource.MustParse(tc.quota)}
+				objects = append(objects, q)
 			}
 			c := builder(t, append(objects, boosting(tc.mode))...).Build()
 			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: owned("ReplicaSet", "web-1")}}

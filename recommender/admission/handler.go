@@ -3,11 +3,13 @@ package admission
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -109,7 +111,24 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	if !verdict.Stop {
 		recommended = scaler.Status.Recommendation.Containers
 	}
-	return desired(pod, w, recommended, governing.Rules, boost)
+	var quotas corev1.ResourceQuotaList
+	if err := h.Governor.Reader.List(ctx, &quotas, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, "", fmt.Errorf("listing resourcequotas, %w", err)
+	}
+	short := ""
+	for _, b := range []*policy.Boost{boost, nil} { // with the boost, else without, else as it is: no pod is lost to a quota by us
+		if b == nil && len(recommended) == 0 {
+			break
+		}
+		changed, why, err := desired(pod, w, recommended, governing.Rules, b)
+		if err != nil || changed == nil {
+			return nil, why, err
+		}
+		if short = policy.QuotaShort(quotas.Items, pod, changed); short == "" {
+			return changed, "", nil
+		}
+	}
+	return nil, "QuotaShort: " + short, nil
 }
 
 // desired gives the containers of the workload's template what is recommended, and on top of it the boost. Containers that were

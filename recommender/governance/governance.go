@@ -56,6 +56,8 @@ type Governing struct {
 	Active policy.Active
 	// Estimate is how the numbers are computed; it is meaningless where Problem is set.
 	Estimate estimate.Policy
+	// Fit shapes requests to fill a typical node; nil: they are not shaped.
+	Fit *policy.NodeFit
 	// EstimateName is the RecommendationPolicy; empty for the defaults.
 	EstimateName string
 	// PolicyHash identifies the spec of the RecommendationPolicy.
@@ -195,6 +197,10 @@ func (g *Governor) estimate(ctx context.Context, out *Governing) error {
 	out.PolicyHash = policy.HashSpec(spec)
 	var err error
 	if out.Estimate, err = estimate.ParsePolicy(spec); err != nil {
+		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
+		return nil
+	}
+	if out.Fit, err = policy.ParseNodeFit(spec.NodeFit, out.Estimate.Memory.Overhead); err != nil {
 		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
 	}
 	return nil

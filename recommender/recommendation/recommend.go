@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -119,9 +120,11 @@ func (r *Reconciler) due(v *view, now basis, interval time.Duration) bool {
 // publish puts a computed recommendation into the status.
 func (r *Reconciler) publish(v *view, computed estimate.Recommendation) {
 	containers := make([]v1alpha1.ContainerRecommendation, 0, len(computed.Containers))
+	shaped := r.shape(v, &computed)
 	for i := range computed.Containers {
 		c := &computed.Containers[i]
 		out := v1alpha1.ContainerRecommendation{Name: c.Name, Requests: c.Requests, Current: c.Current, Explanation: c.Explanation}
+		out.Explanation = append(slices.Clip(out.Explanation), shaped[c.Name]...)
 		hold(&out, v.governing)
 		if template := v.container(c.Name); template != nil {
 			keepHeap(&out, *template)
@@ -146,6 +149,29 @@ func (r *Reconciler) publish(v *view, computed estimate.Recommendation) {
 	message := fmt.Sprintf("%s confidence, %s watched, %d%% of the lookback covered",
 		rec.Confidence.Level, rec.Confidence.Watched.Round(time.Minute), rec.Confidence.CoveragePercent)
 	v.condition(v1alpha1.ConditionRecommended, metav1.ConditionTrue, "Computed", message)
+}
+
+// shape fits the requests of a pod into a typical node, where the policy asks for that and enough is known, and explains it.
+func (r *Reconciler) shape(v *view, computed *estimate.Recommendation) map[string][]v1alpha1.ExplanationStep {
+	if v.governing.Fit == nil || computed.Confidence.Level != v1alpha1.ConfidenceFull {
+		return nil
+	}
+	list := make([]v1alpha1.ContainerRecommendation, len(computed.Containers))
+	for i := range computed.Containers {
+		list[i] = v1alpha1.ContainerRecommendation{Name: computed.Containers[i].Name, Requests: computed.Containers[i].Requests.DeepCopy()}
+	}
+	pods, lowered := v.governing.Fit.Shape(list)
+	out := map[string][]v1alpha1.ExplanationStep{}
+	for i := range list {
+		computed.Containers[i].Requests = list[i].Requests
+		for _, name := range lowered {
+			q := list[i].Requests[name]
+			out[list[i].Name] = append(out[list[i].Name], v1alpha1.ExplanationStep{
+				Resource: name, Step: "NodeFit", Value: q.String(), Message: fmt.Sprintf("lowered a little, so that %d pods fill a typical node", pods),
+			})
+		}
+	}
+	return out
 }
 
 // hold keeps the requests of resources that something else depends on, so that everybody who reads the status leaves them alone.
