@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -95,15 +94,13 @@ func TestCustomKindsAreRightsizedAndRolloutsRestartOnlyWhenAsked(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: sandbox.Namespace, Name: sandbox.Recommender}},
 	})
-	quick := &v1alpha1.RecommendationPolicy{ObjectMeta: metav1.ObjectMeta{Name: "quick"}}
-	quick.Spec.Confidence = v1alpha1.ConfidencePolicy{MinWatched: metav1.Duration{Duration: time.Second}, Coverage: "0%"}
 	policy := func(name, kind string, mode v1alpha1.UpdateMode) *v1alpha1.AutoscalingPolicy {
 		return autoscaling(name, mode, "", func(s *v1alpha1.AutoscalingPolicySpec) {
-			s.TargetRefs[0].Kind, s.TargetRefs[0].Name, s.RecommendationPolicyName = kind, "", quick.Name
+			s.TargetRefs[0].Kind, s.TargetRefs[0].Name, s.RecommendationPolicyName = kind, "", "quick"
 		})
 	}
 	rollouts := policy("rollouts", "Rollout", v1alpha1.UpdateModeReCreate)
-	w.create(quick, policy("widgets", "Widget", v1alpha1.UpdateModeInPlace), rollouts)
+	w.create(quick(), policy("widgets", "Widget", v1alpha1.UpdateModeInPlace), rollouts)
 	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 6))
 	w.withRecommender(nil, "--workload-recreate-every=500ms")
 	bind := func(name, apiVersion, kind string) *v1alpha1.WorkloadScaler {

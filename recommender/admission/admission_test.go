@@ -125,6 +125,18 @@ func TestHandle(t *testing.T) {
 	}
 }
 
+func TestInjectedContainersAreChangedWhereTheScalerSaysSo(t *testing.T) {
+	c := builder(t, world(v1alpha1.UpdateModeOnCreate, func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+		s.Spec.Resources.InjectedContainers = v1alpha1.InjectedOptimize
+	})...).Build()
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: owned("ReplicaSet", "web-1")}}
+	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "app", Resources: requests("1", "1Gi")}, {Name: "injected", Image: "proxy", Resources: requests("10m", "10Mi")}}
+	got := admitted(t, handle(t, c, "shop", p), p)
+	if cpu := got.Spec.Containers[1].Resources.Requests.Cpu().String(); cpu != "5" {
+		t.Errorf("the injected container asks for %s, want 5", cpu)
+	}
+}
+
 // boosting is a policy that triples cpu and doubles memory requests of new pods.
 func boosting(mode v1alpha1.UpdateMode) *v1alpha1.AutoscalingPolicy {
 	p := &v1alpha1.AutoscalingPolicy{ObjectMeta: metav1.ObjectMeta{Name: "boost"}}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -120,9 +119,9 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 		if b == nil && len(recommended) == 0 {
 			break
 		}
-		changed, why, err := desired(pod, w, recommended, governing.Rules, b)
-		if err != nil || changed == nil {
-			return nil, why, err
+		changed, err := desired(pod, w, recommended, governing.Rules, b)
+		if err != nil {
+			return nil, "", err
 		}
 		if short = policy.QuotaShort(quotas.Items, pod, changed); short == "" {
 			return changed, "", nil
@@ -131,28 +130,22 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	return nil, "QuotaShort: " + short, nil
 }
 
-// desired gives the containers of the workload's template what is recommended, and on top of it the boost. Containers that were
-// injected stay as they are.
+// desired gives the workload's own containers what is recommended, and on top of it the boost. Containers that were injected stay as
+// they are, unless the scaler says otherwise.
 func desired(
 	pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules, boost *policy.Boost,
-) (*corev1.Pod, string, error) {
+) (*corev1.Pod, error) {
 	original := policy.Containers(pod.Spec)
-	if w.Template != nil {
-		names := sets.New[string]()
-		for _, c := range w.Containers() {
-			names.Insert(c.Name)
-		}
-		for name := range original {
-			if !names.Has(name) {
-				delete(original, name)
-			}
+	for name := range original {
+		if !w.Ours(name) {
+			delete(original, name)
 		}
 	}
 	originals, err := policy.Originals(original)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	want := policy.Desired(original, recommended, rules)
+	want := policy.Desired(original, w.Recommended(pod, recommended), rules)
 	out := policy.Apply(pod, want)
 	if out.Annotations == nil {
 		out.Annotations = map[string]string{}
@@ -161,7 +154,7 @@ func desired(
 		boosted := policy.Boosted(want, *boost, rules.LimitRanges)
 		if policy.Hash(boosted) != policy.Hash(want) {
 			if out.Annotations[v1alpha1.UnboostedResourcesAnnotation], err = policy.Originals(want); err != nil {
-				return nil, "", err
+				return nil, err
 			}
 			out.Annotations[v1alpha1.StartupBoostAnnotation] = v1alpha1.BoostActive
 			out = policy.Apply(out, boosted)
@@ -173,5 +166,5 @@ func desired(
 	if _, known := out.Annotations[v1alpha1.OriginalResourcesAnnotation]; !known {
 		out.Annotations[v1alpha1.OriginalResourcesAnnotation] = originals
 	}
-	return out, "", nil
+	return out, nil
 }

@@ -166,14 +166,14 @@ func (x *Index) Target(pod *corev1.Pod) (map[string]corev1.ResourceRequirements,
 	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
 		return nil, "", false
 	}
-	return s.containers, s.mode, true
+	return s.forPod(pod), s.mode, true
 }
 
 func compute(pod *corev1.Pod, s *scaler) answer {
 	enforced := FromList(Enforced(pod))
 	a := answer{resourceVersion: pod.ResourceVersion, scaler: s, enforced: enforced, expected: enforced}
 	if s.governs(pod) {
-		a.expected = FromList(withRequests(pod, s.containers))
+		a.expected = FromList(withRequests(pod, s.forPod(pod)))
 	}
 	return a
 }

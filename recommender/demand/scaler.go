@@ -23,6 +23,8 @@ type scaler struct {
 	mode    v1alpha1.UpdateMode
 	// containers is what the policy will apply; nil where it applies nothing.
 	containers map[string]corev1.ResourceRequirements
+	// groups join containers by name.
+	groups []v1alpha1.ContainerGroup
 	// fingerprint tells whether an event changed anything that matters here.
 	fingerprint string
 }
@@ -46,6 +48,10 @@ func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
 	if s.selects = selects; selects != nil {
 		text[len(text)-1] = metav1.FormatLabelSelector(object.Spec.PodSelector) + "\x00" + object.Spec.PodNamePattern + "\x00" + object.Status.PodSelector
 	}
+	for _, g := range object.Spec.Resources.ContainerGroups {
+		text = append(text, g.Name, g.Pattern)
+	}
+	s.groups = object.Spec.Resources.ContainerGroups
 	if recommendation := applicable(object); recommendation != nil {
 		s.mode = object.Status.Policy.Mode
 		text = append(text, string(s.mode))
@@ -105,6 +111,21 @@ func (s *scaler) governs(pod *corev1.Pod) bool {
 		return false
 	}
 	return s.mode != v1alpha1.UpdateModeOnCreate || pod.UID == ""
+}
+
+// forPod is what the policy will apply to a pod, by the names of its containers.
+func (s *scaler) forPod(pod *corev1.Pod) map[string]corev1.ResourceRequirements {
+	if len(s.groups) == 0 {
+		return s.containers
+	}
+	out := make(map[string]corev1.ResourceRequirements, len(pod.Spec.Containers))
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		if r, ok := s.containers[policy.GroupName(s.groups, name)]; ok {
+			out[name] = r
+		}
+	}
+	return out
 }
 
 // older orders scalers of one target: the older answers, as with policies of one priority.

@@ -176,13 +176,26 @@ func (r *Reconciler) list(ctx context.Context, gvk schema.GroupVersionKind) ([]c
 		}
 		return objects(list)
 	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	if err := r.Direct.List(ctx, list); err != nil {
-		return nil, fmt.Errorf("listing %s, %w", gvk.GroupKind(), err)
+	var out []client.Object
+	for token := ""; ; {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		if err := r.Direct.List(ctx, list, client.Limit(page), client.Continue(token)); err != nil {
+			return nil, fmt.Errorf("listing %s, %w", gvk.GroupKind(), err)
+		}
+		found, err := objects(list)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+		if token = list.GetContinue(); token == "" {
+			return out, nil
+		}
 	}
-	return objects(list)
 }
+
+// page is how many objects of a custom kind are read in one request, so that a large list costs neither us nor the API server its memory.
+const page = 500
 
 func objects(list client.ObjectList) ([]client.Object, error) {
 	items, err := meta.ExtractList(list)

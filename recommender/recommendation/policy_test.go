@@ -173,6 +173,45 @@ func TestAChangedLimitRangeAsksForANewRecommendationAtOnce(t *testing.T) {
 	}
 }
 
+func TestContainersOfAGroupAreCountedTogetherAndInjectedOnesWhereTheScalerSaysSo(t *testing.T) {
+	objects := web(v1alpha1.UpdateModePreview)
+	s, ok := objects[3].(*v1alpha1.WorkloadScaler)
+	if !ok {
+		t.Fatalf("%T", objects[3])
+	}
+	s.Spec.Resources.InjectedContainers = v1alpha1.InjectedOptimize
+	s.Spec.Resources.ContainerGroups = []v1alpha1.ContainerGroup{{Name: "main", Pattern: "a?p"}}
+	b := newBench(t, objects...)
+	b.reconcile()
+	b.use(96 * time.Hour)
+	s = b.reconcile()
+	got := map[string]string{}
+	for _, c := range s.Status.Recommendation.Containers {
+		got[c.Name] = c.Requests.Cpu().String()
+	}
+	if len(got) != 2 || got["main"] != "112m" && got["main"] != "111m" && got["main"] != "110m" || got["injected"] != got["main"] {
+		t.Errorf("recommended %v", got)
+	}
+	changes := b.applied[len(b.applied)-1].Changes
+	if cpu := changes[0].Desired["app"].Requests[corev1.ResourceCPU]; cpu.String() != got["main"] {
+		t.Errorf("container app is to have %s, want that of its group, %s", cpu.String(), got["main"])
+	}
+}
+
+func TestRequestsAreFittedIntoANodeAndExplained(t *testing.T) {
+	rp := &v1alpha1.RecommendationPolicy{ObjectMeta: metav1.ObjectMeta{Name: "fit"}}
+	rp.Spec.NodeFit = &v1alpha1.NodeFit{CPU: resource.MustParse("1080m"), Memory: resource.MustParse("100Gi")}
+	p := nightShift(func(s *v1alpha1.AutoscalingPolicySpec) { s.RecommendationPolicyName = "fit" })
+	b := newBench(t, append(web(v1alpha1.UpdateModePreview), rp, p)...)
+	b.reconcile()
+	b.use(96 * time.Hour)
+	c := b.reconcile().Status.Recommendation.Containers[0]
+	last := c.Explanation[len(c.Explanation)-1]
+	if c.Requests.Cpu().String() != "108m" || last.Step != "NodeFit" || !strings.Contains(last.Message, "10 pods") {
+		t.Errorf("cpu %s, explanation %+v", c.Requests.Cpu(), c.Explanation)
+	}
+}
+
 func TestAJavaWorkloadIsLabelledAndKeepsItsHeap(t *testing.T) {
 	objects := web(v1alpha1.UpdateModePreview)
 	d, ok := objects[0].(*appsv1.Deployment)

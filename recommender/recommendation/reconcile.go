@@ -241,7 +241,7 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 	for _, p := range v.workload.Pods {
 		pods = append(pods, p.Name)
 	}
-	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers) {
+	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers, v.workload.Group) {
 		r.Store.PodGone(v.key, pod)
 	}
 	return true, nil
@@ -266,7 +266,11 @@ func (r *Reconciler) killed(v *view) bool {
 	fresh := false
 	rec := v.scaler.Status.Recommendation
 	for _, pod := range v.workload.Pods {
-		for _, c := range v.workload.Containers() {
+		for i := range pod.Spec.Containers {
+			c := &pod.Spec.Containers[i]
+			if !v.workload.Ours(c.Name) {
+				continue
+			}
 			for _, t := range resize.Terminations(pod, c.Name) {
 				if !resize.OOMKilled(t) || t.FinishedAt.IsZero() {
 					continue
@@ -275,7 +279,7 @@ func (r *Reconciler) killed(v *view) bool {
 					Pod: pod.Name, At: t.FinishedAt.Time, ID: t.ContainerID, MemoryBytes: memoryOf(pod, c.Name),
 					Applied: rec != nil && pod.Annotations[v1alpha1.RecommendationAnnotation] == rec.Hash,
 				}
-				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: c.Name}
+				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: v.workload.Group(c.Name)}
 				if !r.Store.OOM(key, kill, v.governing.Estimate.OOM) {
 					continue
 				}

@@ -175,7 +175,7 @@ func (r *Reconciler) appraise(v *view, changes []resize.Change) {
 	memory := insight.Resource{Name: string(corev1.ResourceMemory), Price: r.Prices.PerGiBHour, InDrift: true}
 	for _, change := range changes {
 		for name, current := range change.Current {
-			u := last.mean[name]
+			u := last.mean[v.workload.Group(name)]
 			sum(&cpu, current, change.Desired[name], u.milliCPU/1000, 1)
 			sum(&memory, current, change.Desired[name], u.bytes/gib, gib)
 		}

@@ -64,7 +64,10 @@ func (r *Resolver) Object(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Wor
 	if err != nil {
 		return nil, &InvalidTargetError{Reason: "InvalidAPIVersion", Message: fmt.Sprintf("targetRef.apiVersion, %v", err)}
 	}
-	w := &Workload{GVK: gv.WithKind(ref.Kind)}
+	w := &Workload{
+		GVK: gv.WithKind(ref.Kind), groups: s.Spec.Resources.ContainerGroups,
+		injected: s.Spec.Resources.InjectedContainers == v1alpha1.InjectedOptimize,
+	}
 	key := types.NamespacedName{Namespace: s.Namespace, Name: ref.Name}
 	if err := r.read(ctx, w, key); err != nil {
 		return nil, err

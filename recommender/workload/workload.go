@@ -1,15 +1,12 @@
 package workload
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
-	"supercargo.dev/recommender/policy"
 )
 
 // Workload is what a targetRef names, at one moment. Its objects belong to a cache and must not be changed.
@@ -30,6 +27,9 @@ type Workload struct {
 	PodSelector string
 	// Note says why a workload has no pods where it might have some; empty: nothing to say.
 	Note string
+	// groups of containers, and whether injected ones are treated as the workload's own, as its scaler says.
+	groups   []v1alpha1.ContainerGroup
+	injected bool
 	// wanted is how many replicas the scale subresource states; nil: it was not asked.
 	wanted *int32
 	// Pods that are neither finished nor being deleted, in the order of the cache.
@@ -74,30 +74,6 @@ func (w *Workload) newest() *corev1.Pod {
 		}
 	}
 	return newest
-}
-
-// Containers are those that the workload's template states. Containers that are only in the pods were injected there; they
-// belong to whoever injected them. Without a template they are those of the newest pod, with what it asked for before it was changed.
-func (w *Workload) Containers() []corev1.Container {
-	if w.Template != nil {
-		return w.Template.Spec.Containers
-	}
-	newest := w.newest()
-	if newest == nil {
-		return nil
-	}
-	text, changed := newest.Annotations[v1alpha1.OriginalResourcesAnnotation]
-	original, err := policy.ParseOriginals(text)
-	if !changed || err != nil {
-		return newest.Spec.Containers
-	}
-	out := slices.Clone(newest.Spec.Containers)
-	for i := range out {
-		if r, ok := original[out[i].Name]; ok {
-			out[i].Resources = r
-		}
-	}
-	return out
 }
 
 // HasVolumeClaims says that the pods mount PersistentVolumeClaims, so that two of them may not be able to run side by side.
