@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -90,13 +91,53 @@ type ContainerGroup struct {
 }
 
 // OptimizeScope is one thing that a scaler optimizes.
-// +kubebuilder:validation:Enum=resource
+// +kubebuilder:validation:Enum=resource;replicas
 type OptimizeScope string
 
-// OptimizeResource optimizes requests and limits.
-const OptimizeResource OptimizeScope = "resource"
+const (
+	// OptimizeResource optimizes requests and limits.
+	OptimizeResource OptimizeScope = "resource"
+	// OptimizeReplicas has a HorizontalPodAutoscaler made for the workload, as horizontal says.
+	OptimizeReplicas OptimizeScope = "replicas"
+)
+
+// HorizontalScaling is the HorizontalPodAutoscaler that is made for a workload: on CPU and, where given, on the length of a queue. It
+// grows by at most 100% in 60 s after 60 s of demand, and shrinks by at most 50% in 60 s after 300 s without.
+// +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="minReplicas must not exceed maxReplicas"
+type HorizontalScaling struct {
+	// MinReplicas is the least number of replicas.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MinReplicas int32 `json:"minReplicas,omitempty"`
+	// MaxReplicas is the largest number of replicas.
+	// +kubebuilder:validation:Minimum=1
+	MaxReplicas int32 `json:"maxReplicas"`
+	// CPUUtilizationPercent is the mean share of requested CPU to be used. CPU requests are then left alone: they are its scale point.
+	// +kubebuilder:default=70
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	CPUUtilizationPercent int32 `json:"cpuUtilizationPercent,omitempty"`
+	// Queue is the metric of a queue, served by an external metrics API such as that of prometheus-adapter.
+	// +optional
+	Queue *QueueMetric `json:"queue,omitempty"`
+}
+
+// QueueMetric is the length of a queue.
+type QueueMetric struct {
+	// Metric is its name in the external metrics API.
+	// +kubebuilder:validation:MinLength=1
+	Metric string `json:"metric"`
+	// Selector of the metric's labels.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// AverageValue is how many items each replica is to have, for example "30".
+	AverageValue resource.Quantity `json:"averageValue"`
+}
 
 // WorkloadScalerSpec binds a workload to the recommender.
+// +kubebuilder:validation:XValidation:rule="has(self.horizontal) == (has(self.optimize) && 'replicas' in self.optimize)",message="horizontal and optimize: [replicas] belong together; set both or neither"
 // +kubebuilder:validation:XValidation:rule="!has(self.podSelector) || !has(self.podNamePattern)",message="podSelector and podNamePattern both say which pods belong to the workload; keep one of them"
 // +kubebuilder:validation:XValidation:rule="self.targetRef == oldSelf.targetRef",message="targetRef is immutable; create another WorkloadScaler for another workload"
 type WorkloadScalerSpec struct {
@@ -110,11 +151,16 @@ type WorkloadScalerSpec struct {
 	// name, in which {name} stands for the name of the target, for example "{name}-worker-*".
 	// +optional
 	PodNamePattern string `json:"podNamePattern,omitempty"`
-	// Optimize lists what is optimized.
+	// Optimize lists what is optimized: resource, replicas or both. Without resource, requests and limits are recommended and never
+	// applied.
 	// +kubebuilder:default={resource}
 	// +kubebuilder:validation:MinItems=1
 	// +optional
 	Optimize []OptimizeScope `json:"optimize,omitempty"`
+	// Horizontal is the HorizontalPodAutoscaler to make where optimize lists replicas. It is made once the mode is none of Preview and
+	// Off, under the name of the scaler, and goes with it. An autoscaler of that name that somebody else made is not touched.
+	// +optional
+	Horizontal *HorizontalScaling `json:"horizontal,omitempty"`
 	// Interval is how often the recommendation is computed anew when nothing else asks for it, for example 30m or 1d.
 	// +kubebuilder:default="30m"
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h|d|w))+$`
@@ -274,6 +320,8 @@ const (
 	ConditionStartupBoost = "StartupBoost"
 	// ConditionRestored is False while pods get back what they asked for, because their policy went.
 	ConditionRestored = "Restored"
+	// ConditionHorizontal is True where the HorizontalPodAutoscaler that the scaler asks for is there.
+	ConditionHorizontal = "Horizontal"
 	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
 	ConditionUsageFresh = "UsageFresh"
 )
@@ -284,7 +332,7 @@ type WorkloadScalerStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to;
-	// Restored once a policy with onPolicyRemoval went.
+	// Horizontal where optimize lists replicas; Restored once a policy with onPolicyRemoval went.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

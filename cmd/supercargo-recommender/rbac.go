@@ -19,7 +19,7 @@ package main
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=argoproj.io,resources=rollouts,verbs=get;list
 // +kubebuilder:rbac:groups=argoproj.io,resources=rollouts/scale,verbs=get
-// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=list;watch
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=list;watch;create;patch;delete
 
 // Usage: kubelet's /metrics/resource through the apiserver's node proxy.
 

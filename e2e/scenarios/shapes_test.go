@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
 )
@@ -57,14 +58,15 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 	}
 	heap, share, same, half := greedy("heap", 1, java("-Xmx512m")), greedy("share", 1, java("-XX:MaxRAMPercentage=75"), limited("", "1Gi")),
 		greedy("same", 1, limited("1", "1Gi")), greedy("half", 1)
-	scaled := greedy("scaled", 1)
+	scaled, apart, queue := greedy("scaled", 1), greedy("apart", 1), greedy("queue", 1)
+	apart.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"}
 	hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "scaled"}}
 	hpa.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "scaled"}
 	hpa.Spec.MaxReplicas = 5
 	hpa.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
 		Name: corev1.ResourceCPU, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: ptr.To[int32](70)},
 	}}}
-	w.create(heap, share, same, half, scaled, hpa, quick())
+	w.create(heap, share, same, half, scaled, apart, queue, hpa, quick())
 	inPlace := func(name string, change ...func(*v1alpha1.AutoscalingPolicySpec)) *v1alpha1.AutoscalingPolicy {
 		return autoscaling(name, v1alpha1.UpdateModeInPlace, name, append(change, func(s *v1alpha1.AutoscalingPolicySpec) { s.RecommendationPolicyName = "quick" })...)
 	}
@@ -76,15 +78,19 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 		inPlace("half", func(s *v1alpha1.AutoscalingPolicySpec) {
 			s.Priority, s.UpdateResources = 10, []corev1.ResourceName{corev1.ResourceCPU}
 		}),
-		inPlace("scaled"))
+		inPlace("scaled"), inPlace("apart"), inPlace("queue"))
 	rival := inPlace("half") // for the same workload, with both resources: of lower priority
 	rival.Name = "rival"
 	w.create(rival)
-	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 5))
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 7))
 	w.withRecommender(nil)
-	for _, name := range []string{"heap", "share", "same", "half", "scaled"} {
+	for _, name := range []string{"heap", "share", "same", "half", "scaled", "apart"} {
 		w.create(scaler(name, v1alpha1.UpdateModePreview))
 	}
+	both := scaler("queue", v1alpha1.UpdateModePreview)
+	both.Spec.Optimize = []v1alpha1.OptimizeScope{v1alpha1.OptimizeResource, v1alpha1.OptimizeReplicas}
+	both.Spec.Horizontal = &v1alpha1.HorizontalScaling{MaxReplicas: 4, Queue: &v1alpha1.QueueMetric{Metric: "jobs_waiting", AverageValue: resource.MustParse("30")}}
+	w.create(both)
 	small := func(q *resource.Quantity) bool { return q.MilliValue() <= 120 }
 
 	t.Run("memory of a JVM does not shrink below its heap", func(t *testing.T) {
@@ -126,6 +132,30 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 		w.eventually("scaled is resized", w.has("scaled", func(r corev1.ResourceRequirements) bool {
 			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 200<<20
 		}))
+	})
+	t.Run("a workload that opted out is recommended for and left alone", func(t *testing.T) {
+		w.eventually("apart is recommended", func(ctx context.Context) string {
+			s := w.scaler(ctx, "apart")
+			if c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionApplied); s.Status.Recommendation == nil || c == nil || c.Reason != "Disabled" {
+				return conditions(s.Status.Conditions)
+			}
+			return w.has("apart", func(r corev1.ResourceRequirements) bool { return r.Requests.Cpu().String() == "1" })(ctx)
+		})
+	})
+	t.Run("where replicas are optimized too, an HPA is made once, and CPU left to it", func(t *testing.T) {
+		w.eventually("queue is resized", w.has("queue", func(r corev1.ResourceRequirements) bool {
+			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 200<<20
+		}))
+		made := &autoscalingv2.HorizontalPodAutoscaler{}
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(both), made); err != nil {
+			t.Fatal(err)
+		}
+		if len(made.Spec.Metrics) != 2 || *made.Spec.Behavior.ScaleDown.StabilizationWindowSeconds != 300 {
+			t.Errorf("%+v", made.Spec)
+		}
+		if n := w.requested("patch", "/horizontalpodautoscalers/queue"); n != 0 {
+			t.Errorf("it was changed %d times after it was made", n)
+		}
 	})
 	t.Run("a changed LimitRange regenerates at once", func(t *testing.T) {
 		lr := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "bounds"}}

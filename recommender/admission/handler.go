@@ -93,7 +93,7 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	s := governing.Situation(h.Clock.Now(), w, scaler)
 	s.Pod = pod
 	if w.Template == nil { // nothing but the pod itself says what it uses
-		s.ReviewOnly = policy.ReviewOnly(pod.Spec)
+		s.ReviewOnly, s.PodLevel = policy.ReviewOnly(pod.Spec), policy.PodLevel(pod.Spec)
 	}
 	if !governance.Applies(s.Active.Mode) {
 		return nil, "mode " + string(s.Active.Mode), nil

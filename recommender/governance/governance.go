@@ -54,6 +54,8 @@ type Governing struct {
 	Rules policy.Rules
 	// Active schedule item and mode.
 	Active policy.Active
+	// Asked is the mode that the scaler or its policy states, before anything held back bears on it.
+	Asked v1alpha1.UpdateMode
 	// Estimate is how the numbers are computed; it is meaningless where Problem is set.
 	Estimate estimate.Policy
 	// Fit shapes requests to fill a typical node; nil: they are not shaped.
@@ -114,6 +116,7 @@ func (g *Governor) For(ctx context.Context, s *v1alpha1.WorkloadScaler, w *workl
 	if err := g.rules(&out, s); err != nil {
 		return Governing{}, err
 	}
+	out.Asked = out.Active.Mode
 	if was := s.Status.Policy; out.Policy == nil && was != nil && was.OnRemoval != nil && !Applies(out.Active.Mode) &&
 		policy.Removed(policies.Items, was.AutoscalingPolicy) {
 		out.Removal = &Removal{AutoscalingPolicy: was.AutoscalingPolicy, Plan: *was.OnRemoval}

@@ -34,6 +34,12 @@ func Deferred(kind string, template corev1.PodSpec, rollouts bool) string {
 	return ""
 }
 
+// PodLevel tells whether a pod has requests or limits of its own beside those of its containers: what the containers ask for is then
+// not what counts.
+func PodLevel(template corev1.PodSpec) bool {
+	return template.Resources != nil && (len(template.Resources.Requests) > 0 || len(template.Resources.Limits) > 0)
+}
+
 // ReviewOnly says why a workload is never changed unattended, or "": it uses accelerators, where the node is what
 // costs and a restart is dear.
 func ReviewOnly(template corev1.PodSpec) string {

@@ -34,6 +34,7 @@ func TestGatesStopWithTheirReason(t *testing.T) {
 		"nothing in the way":          {func(*Situation) {}, passed, passed, passed, passed},
 		"paused":                      {func(s *Situation) { s.Paused = true }, "Paused", passed, passed, "Paused"},
 		"opted out by annotation":     {func(s *Situation) { s.Target.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"} }, "Disabled", passed, passed, "Disabled"},
+		"pod-level resources":         {func(s *Situation) { s.PodLevel = true }, "PodLevelResources", passed, passed, "PodLevelResources"},
 		"a GPU workload":              {func(s *Situation) { s.ReviewOnly = "gpu" }, "ReviewOnly", passed, passed, "ReviewOnly"},
 		"a GPU workload, by hand":     {func(s *Situation) { s.ReviewOnly, s.ByHand = "gpu", true }, passed, passed, passed, passed},
 		"mode off":                    {func(s *Situation) { s.Active.Mode = v1alpha1.UpdateModeOff }, "ModeOff", passed, passed, "ModeOff"},

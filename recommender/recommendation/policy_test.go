@@ -6,11 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/resize"
@@ -209,6 +213,78 @@ func TestRequestsAreFittedIntoANodeAndExplained(t *testing.T) {
 	last := c.Explanation[len(c.Explanation)-1]
 	if c.Requests.Cpu().String() != "108m" || last.Step != "NodeFit" || !strings.Contains(last.Message, "10 pods") {
 		t.Errorf("cpu %s, explanation %+v", c.Requests.Cpu(), c.Explanation)
+	}
+}
+
+func TestAnAutoscalerIsMadeWhereReplicasAreOptimized(t *testing.T) {
+	objects := web(v1alpha1.UpdateModePreview)
+	s, ok := objects[3].(*v1alpha1.WorkloadScaler)
+	if !ok {
+		t.Fatalf("%T", objects[3])
+	}
+	s.UID = "scaler"
+	s.Spec.Optimize = []v1alpha1.OptimizeScope{v1alpha1.OptimizeReplicas}
+	s.Spec.Horizontal = &v1alpha1.HorizontalScaling{MinReplicas: 2, MaxReplicas: 9, Queue: &v1alpha1.QueueMetric{Metric: "jobs_waiting", AverageValue: resource.MustParse("30")}}
+	b := newBench(t, objects...)
+	b.expect(b.reconcile(), v1alpha1.ConditionHorizontal, metav1.ConditionFalse, "NotApplied")
+	key := client.ObjectKey{Namespace: "shop", Name: "web"}
+	change := func(f func(*v1alpha1.WorkloadScaler)) *v1alpha1.WorkloadScaler {
+		t.Helper()
+		now := &v1alpha1.WorkloadScaler{}
+		if err := b.Client.Get(t.Context(), key, now); err != nil {
+			t.Fatal(err)
+		}
+		f(now)
+		if err := b.Client.Update(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		return b.reconcile()
+	}
+	s = change(func(s *v1alpha1.WorkloadScaler) {
+		s.Spec.Resources.UpdatePolicy.UpdateMode = v1alpha1.UpdateModeInPlace
+	})
+	b.expect(s, v1alpha1.ConditionHorizontal, metav1.ConditionTrue, "Made")
+	hpa := &autoscalingv2.HorizontalPodAutoscaler{}
+	if err := b.Client.Get(t.Context(), key, hpa); err != nil {
+		t.Fatal(err)
+	}
+	up, down := hpa.Spec.Behavior.ScaleUp, hpa.Spec.Behavior.ScaleDown
+	queue := hpa.Spec.Metrics[1].External
+	got := []any{
+		*hpa.Spec.MinReplicas, hpa.Spec.MaxReplicas, *hpa.Spec.Metrics[0].Resource.Target.AverageUtilization, queue.Metric.Name, queue.Target.AverageValue.String(),
+		*up.StabilizationWindowSeconds, up.Policies[0].Value, up.Policies[0].PeriodSeconds, *down.StabilizationWindowSeconds, down.Policies[0].Value, down.Policies[0].PeriodSeconds,
+	}
+	want := []any{int32(2), int32(9), int32(70), "jobs_waiting", "30", int32(60), int32(100), int32(60), int32(300), int32(50), int32(60)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if mode := s.Status.Policy.Mode; mode != v1alpha1.UpdateModePreview {
+		t.Errorf("without resource in optimize the mode is %s", mode)
+	}
+	change(func(s *v1alpha1.WorkloadScaler) { s.Spec.Horizontal.MaxReplicas = 4 })
+	if err := b.Client.Get(t.Context(), key, hpa); err != nil || hpa.Spec.MaxReplicas != 4 {
+		t.Errorf("at most %d replicas, %v", hpa.Spec.MaxReplicas, err)
+	}
+	change(func(s *v1alpha1.WorkloadScaler) { s.Spec.Optimize, s.Spec.Horizontal = nil, nil })
+	if err := b.Client.Get(t.Context(), key, hpa); !apierrors.IsNotFound(err) {
+		t.Errorf("it was not deleted: %v", err)
+	}
+}
+
+func TestAnAutoscalerOfSomebodyElseIsLeftAlone(t *testing.T) {
+	objects := web(v1alpha1.UpdateModeInPlace)
+	s, ok := objects[3].(*v1alpha1.WorkloadScaler)
+	if !ok {
+		t.Fatalf("%T", objects[3])
+	}
+	s.Spec.Optimize = []v1alpha1.OptimizeScope{v1alpha1.OptimizeReplicas}
+	s.Spec.Horizontal = &v1alpha1.HorizontalScaling{MaxReplicas: 9}
+	foreign := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
+	foreign.Spec.MaxReplicas = 3
+	b := newBench(t, append(objects, foreign)...)
+	b.expect(b.reconcile(), v1alpha1.ConditionHorizontal, metav1.ConditionFalse, "NameTaken")
+	if err := b.Client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil || foreign.Spec.MaxReplicas != 3 {
+		t.Errorf("at most %d replicas, %v", foreign.Spec.MaxReplicas, err)
 	}
 }
 

@@ -154,6 +154,9 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if err := r.label(ctx, v); err != nil {
 		return 0, err
 	}
+	if err := r.horizontal(ctx, v, v.governing.Asked); err != nil {
+		return 0, err
+	}
 	killed := r.killed(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)

@@ -75,7 +75,7 @@ func (v *view) matched(s policy.Situation) {
 	switch {
 	case s.Target.Disabled():
 		out.Mode = v1alpha1.UpdateModeOff
-	case s.ReviewOnly != "" && !s.ByHand && governance.Applies(out.Mode):
+	case s.PodLevel && governance.Applies(out.Mode), s.ReviewOnly != "" && !s.ByHand && governance.Applies(out.Mode):
 		out.Mode = v1alpha1.UpdateModePreview
 	}
 	v.scaler.Status.Policy = out

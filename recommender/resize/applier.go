@@ -136,6 +136,9 @@ func (a *Applier) Apply(ctx context.Context, r Request) (Outcome, error) {
 	}
 	room := max(1, int(int64(len(r.Changes))*int64(a.options.MaxInFlightPercent)/100)) - flight
 	for _, c := range newestFirst(r.Changes) {
+		if err := a.complete(ctx, c); err != nil {
+			return out, err
+		}
 		if len(c.Deviations) == 0 || c.Boosted || underWay(c.Pod) {
 			continue
 		}
@@ -260,6 +263,17 @@ func (a *Applier) resize(ctx context.Context, r Request, s policy.Situation, c C
 	a.recorder.Eventf(c.Pod, r.Scaler, corev1.EventTypeNormal, "Resized", "Resize", "%s", describe(c.Deviations))
 	a.recorder.Eventf(r.Scaler, c.Pod, corev1.EventTypeNormal, "PodResized", "Resize", "pod %s: %s", c.Pod.Name, describe(c.Deviations))
 	return true, false, nil
+}
+
+// complete writes what a death between a resize and its record left unwritten: the pod has what it is to have, it was about to be
+// changed for the first time, and nothing says that it was.
+func (a *Applier) complete(ctx context.Context, c Change) error {
+	before, begun := c.Pod.Annotations[v1alpha1.OriginalResourcesAnnotation]
+	_, told := c.Pod.Annotations[v1alpha1.RecommendationAnnotation]
+	if !begun || told || c.Boosted || policy.Hash(c.Current) != c.Hash || a.recent.has(c.Pod.UID) {
+		return nil
+	}
+	return ignoreGone(a.note(ctx, c.Pod, Record{Hash: c.Hash, Before: before}, map[string]string{v1alpha1.RecommendationAnnotation: c.Hash}))
 }
 
 // remember writes what the pod asked for before it is changed for the first time, and returns what it has now.

@@ -13,6 +13,26 @@ import (
 	"supercargo.dev/recommender/policy"
 )
 
+func TestADeathBetweenAResizeAndItsRecordIsMadeGood(t *testing.T) {
+	p := pod("a", 1, func(p *corev1.Pod) {
+		p.Annotations = map[string]string{v1alpha1.OriginalResourcesAnnotation: `{"app":{"requests":{"cpu":"1","memory":"1Gi"}}}`}
+		p.Spec.Containers[0].Resources = requests("100m", "128Mi")
+	})
+	b := newBench(t, p.DeepCopy())
+	r := request(t, v1alpha1.UpdateModeInPlace, policy.Rules{}, p)
+	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Resized != 0 {
+		t.Fatalf("outcome %+v, error %v", out, err)
+	}
+	got := &corev1.Pod{}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(p), got); err != nil {
+		t.Fatal(err)
+	}
+	record, ok := recordOf(got)
+	if got.Annotations[v1alpha1.RecommendationAnnotation] != r.Changes[0].Hash || !ok || record.Before != p.Annotations[v1alpha1.OriginalResourcesAnnotation] {
+		t.Errorf("annotations %v", got.Annotations)
+	}
+}
+
 func TestReleaseGivesPodsBackWhatTheyAskedFor(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	shrunk := resized(Record{At: now.Add(-time.Hour), Hash: "h"}, "100m", "128Mi")
