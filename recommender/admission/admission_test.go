@@ -13,6 +13,7 @@ import (
 	admissionreview "k8s.io/api/admission/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -152,6 +153,7 @@ func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
 		change         func(*v1alpha1.WorkloadScaler, *appsv1.Deployment)
 		cpu, unboosted string // of container app
 		quota          string // of cpu requests, nothing of which is used
+		hpa            bool   // one scales on cpu
 	}{
 		{name: "three times the recommendation", mode: v1alpha1.UpdateModeInPlace, cpu: "300m", unboosted: `"cpu":"100m"`},
 		{
@@ -170,6 +172,7 @@ func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
 				s.Status.Recommendation.Containers[0].Requests = requests("1500m", "128Mi").Requests
 			},
 		},
+		{name: "not what an HPA scales on", mode: v1alpha1.UpdateModeInPlace, cpu: "1", unboosted: `"cpu":"1"`, hpa: true},
 		{name: "not in mode Off", mode: v1alpha1.UpdateModeOff, cpu: "1"},
 		{name: "not a workload that opted out", mode: v1alpha1.UpdateModeInPlace, cpu: "1", change: func(_ *v1alpha1.WorkloadScaler, d *appsv1.Deployment) {
 			d.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"}
@@ -187,6 +190,11 @@ func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
 				q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "team"}}
 				q.Status.Hard = corev1.ResourceList{corev1.ResourceRequestsCPU: resource.MustParse(tc.quota)}
 				objects = append(objects, q)
+			}
+			if tc.hpa {
+				h := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}
+				h.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}
+				objects = append(objects, h) // without metrics it scales on cpu
 			}
 			c := builder(t, append(objects, boosting(tc.mode))...).Build()
 			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: owned("ReplicaSet", "web-1")}}

@@ -236,6 +236,16 @@ func (g *Governing) withoutHeld() {
 	if len(g.Held) == 0 {
 		return
 	}
+	if g.Rules.Boost != nil { // a boosted request moves the scale point as any other does
+		boost := *g.Rules.Boost
+		if _, held := g.Held[corev1.ResourceCPU]; held {
+			boost.CPU = 1
+		}
+		if _, held := g.Held[corev1.ResourceMemory]; held {
+			boost.Memory = 1
+		}
+		g.Rules.Boost = &boost
+	}
 	managed := g.Rules.Resources
 	if len(managed) == 0 {
 		managed = []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}

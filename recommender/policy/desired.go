@@ -120,9 +120,13 @@ func multiply(name corev1.ResourceName, q resource.Quantity, by float64) resourc
 
 // Complete fills the limits of recommended containers by the rules, for status.
 func Complete(recommended []v1alpha1.ContainerRecommendation, r Rules) []v1alpha1.ContainerRecommendation {
+	original := make(map[string]corev1.ResourceRequirements, len(recommended))
+	for _, c := range recommended {
+		original[c.Name] = c.Current
+	}
+	desired := Desired(original, recommended, r)
 	out := make([]v1alpha1.ContainerRecommendation, 0, len(recommended))
 	for _, c := range recommended {
-		desired := Desired(map[string]corev1.ResourceRequirements{c.Name: c.Current}, []v1alpha1.ContainerRecommendation{c}, r)
 		filled := *c.DeepCopy()
 		filled.Limits = desired[c.Name].Limits
 		out = append(out, filled)
