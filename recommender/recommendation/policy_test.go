@@ -288,6 +288,20 @@ func TestAnAutoscalerOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestABoostEndsAlsoWhereNothingIsRecommendedYet(t *testing.T) {
+	b := newBench(t, web(v1alpha1.UpdateModePreview, func(p *corev1.Pod) {
+		p.Annotations = map[string]string{
+			v1alpha1.StartupBoostAnnotation: v1alpha1.BoostActive, v1alpha1.UnboostedResourcesAnnotation: `{"app":{"requests":{"cpu":"1","memory":"1Gi"}}}`,
+		}
+	})...)
+	b.outcome = resize.Outcome{Again: 2 * time.Second}
+	s := b.reconcile()
+	b.expect(s, v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation")
+	if len(b.applied) != 1 || !b.applied[0].Changes[0].Boosted || s.Status.Applied.Boosted != 1 {
+		t.Errorf("applied %+v, status %+v", b.applied, s.Status.Applied)
+	}
+}
+
 func TestAJavaWorkloadIsLabelledAndKeepsItsHeap(t *testing.T) {
 	objects := web(v1alpha1.UpdateModePreview)
 	d, ok := objects[0].(*appsv1.Deployment)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/estimate"
 	"supercargo.dev/recommender/governance"
+	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/resize"
 	"supercargo.dev/recommender/workload"
 )
@@ -169,11 +171,7 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 		return r.release(ctx, v, situation)
 	}
 	if rec == nil {
-		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
-		if v.now.Sub(v.scaler.CreationTimestamp.Time) < young && len(v.workload.Pods) > 0 {
-			return eager, nil
-		}
-		return evaluation, nil
+		return r.unrecommended(ctx, v, situation)
 	}
 	changes, err := resize.Changes(v.workload, rec.Containers, v.governing.Rules)
 	if err != nil {
@@ -306,4 +304,29 @@ func memoryOf(pod *corev1.Pod, container string) float64 {
 		}
 	}
 	return 0
+}
+
+// unrecommended looks after a workload without a recommendation: there is nothing to apply, but startup boosts have to end.
+func (r *Reconciler) unrecommended(ctx context.Context, v *view, s policy.Situation) (again time.Duration, err error) {
+	v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
+	again = evaluation
+	if v.now.Sub(v.scaler.CreationTimestamp.Time) < young && len(v.workload.Pods) > 0 {
+		again = eager
+	}
+	if !slices.ContainsFunc(v.workload.Pods, func(p *corev1.Pod) bool { return p.Annotations[v1alpha1.StartupBoostAnnotation] != "" }) {
+		return again, nil
+	}
+	changes, err := resize.Changes(v.workload, nil, v.governing.Rules)
+	if err != nil {
+		return 0, err
+	}
+	outcome, err := r.Applier.Apply(ctx, resize.Request{
+		Scaler: v.scaler, Workload: v.workload, Situation: s, Rules: v.governing.Rules, Changes: changes,
+	})
+	v.count(outcome, changes)
+	v.boost(outcome)
+	if outcome.Again > 0 {
+		again = min(again, outcome.Again)
+	}
+	return again, err
 }
