@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -54,28 +55,112 @@ type WorkloadResources struct {
 	// +kubebuilder:default={}
 	// +optional
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+	// InjectedContainers says whether containers that are in the pods and not in the workload's template, such as a mesh's sidecar, are
+	// recommended and changed too. A sidecar that is injected after our webhook was called is changed in place only.
+	// +kubebuilder:default=Ignore
+	// +optional
+	InjectedContainers InjectedContainers `json:"injectedContainers,omitempty"`
+	// ContainerGroups join containers whose names differ from pod to pod: usage of a group is counted together, and each of its
+	// containers is given what the group is recommended. The first group that matches holds. A pod has one container of a group.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	ContainerGroups []ContainerGroup `json:"containerGroups,omitempty"`
+}
+
+// InjectedContainers says what becomes of containers that are only in the pods.
+// +kubebuilder:validation:Enum=Ignore;Optimize
+type InjectedContainers string
+
+const (
+	// InjectedIgnore leaves them alone, and out of recommendations.
+	InjectedIgnore InjectedContainers = "Ignore"
+	// InjectedOptimize treats them as the workload's own.
+	InjectedOptimize InjectedContainers = "Optimize"
+)
+
+// ContainerGroup joins containers by name.
+type ContainerGroup struct {
+	// Name of the group, under which the recommendation stands.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Pattern of the names of its containers: a glob of *, ?, [a-z] and [^0-9] that matches the whole name, for example "step-*".
+	// +kubebuilder:validation:MinLength=1
+	Pattern string `json:"pattern"`
 }
 
 // OptimizeScope is one thing that a scaler optimizes.
-// +kubebuilder:validation:Enum=resource
+// +kubebuilder:validation:Enum=resource;replicas
 type OptimizeScope string
 
-// OptimizeResource optimizes requests and limits.
-const OptimizeResource OptimizeScope = "resource"
+const (
+	// OptimizeResource optimizes requests and limits.
+	OptimizeResource OptimizeScope = "resource"
+	// OptimizeReplicas has a HorizontalPodAutoscaler made for the workload, as horizontal says.
+	OptimizeReplicas OptimizeScope = "replicas"
+)
+
+// HorizontalScaling is the HorizontalPodAutoscaler that is made for a workload: on CPU and, where given, on the length of a queue. It
+// grows by at most 100% in 60 s after 60 s of demand, and shrinks by at most 50% in 60 s after 300 s without.
+// +kubebuilder:validation:XValidation:rule="self.minReplicas <= self.maxReplicas",message="minReplicas must not exceed maxReplicas"
+type HorizontalScaling struct {
+	// MinReplicas is the least number of replicas.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MinReplicas int32 `json:"minReplicas,omitempty"`
+	// MaxReplicas is the largest number of replicas.
+	// +kubebuilder:validation:Minimum=1
+	MaxReplicas int32 `json:"maxReplicas"`
+	// CPUUtilizationPercent is the mean share of requested CPU to be used. CPU requests are then left alone: they are its scale point.
+	// +kubebuilder:default=70
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	CPUUtilizationPercent int32 `json:"cpuUtilizationPercent,omitempty"`
+	// Queue is the metric of a queue, served by an external metrics API such as that of prometheus-adapter.
+	// +optional
+	Queue *QueueMetric `json:"queue,omitempty"`
+}
+
+// QueueMetric is the length of a queue.
+type QueueMetric struct {
+	// Metric is its name in the external metrics API.
+	// +kubebuilder:validation:MinLength=1
+	Metric string `json:"metric"`
+	// Selector of the metric's labels.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// AverageValue is how many items each replica is to have, for example "30".
+	AverageValue resource.Quantity `json:"averageValue"`
+}
 
 // WorkloadScalerSpec binds a workload to the recommender.
+// +kubebuilder:validation:XValidation:rule="has(self.horizontal) == (has(self.optimize) && 'replicas' in self.optimize)",message="horizontal and optimize: [replicas] belong together; set both or neither"
+// +kubebuilder:validation:XValidation:rule="!has(self.podSelector) || !has(self.podNamePattern)",message="podSelector and podNamePattern both say which pods belong to the workload; keep one of them"
 // +kubebuilder:validation:XValidation:rule="self.targetRef == oldSelf.targetRef",message="targetRef is immutable; create another WorkloadScaler for another workload"
 type WorkloadScalerSpec struct {
 	// TargetRef names the workload.
 	TargetRef TargetRef `json:"targetRef"`
-	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed.
+	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed, and where
+	// they lead to no pod, the selector of the kind's scale subresource.
 	// +optional
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
-	// Optimize lists what is optimized.
+	// PodNamePattern finds the pods of a custom kind by their names instead: a glob of *, ?, [a-z] and [^0-9] that matches the whole
+	// name, in which {name} stands for the name of the target, for example "{name}-worker-*".
+	// +optional
+	PodNamePattern string `json:"podNamePattern,omitempty"`
+	// Optimize lists what is optimized: resource, replicas or both. Without resource, requests and limits are recommended and never
+	// applied.
 	// +kubebuilder:default={resource}
 	// +kubebuilder:validation:MinItems=1
 	// +optional
 	Optimize []OptimizeScope `json:"optimize,omitempty"`
+	// Horizontal is the HorizontalPodAutoscaler to make where optimize lists replicas. It is made once the mode is none of Preview and
+	// Off, under the name of the scaler, and goes with it. An autoscaler of that name that somebody else made is not touched.
+	// +optional
+	Horizontal *HorizontalScaling `json:"horizontal,omitempty"`
 	// Interval is how often the recommendation is computed anew when nothing else asks for it, for example 30m or 1d.
 	// +kubebuilder:default="30m"
 	// +kubebuilder:validation:Pattern=`^([0-9]+(s|m|h|d|w))+$`
@@ -171,6 +256,19 @@ type MatchedPolicy struct {
 	// Resources that are changed: cpu, memory or both. Empty means both.
 	// +optional
 	Resources []corev1.ResourceName `json:"resources,omitempty"`
+	// OnRemoval is what becomes of the pods when AutoscalingPolicy is deleted or turned off. It stands here because the policy may be
+	// gone by then; as long as pods are being restored, the policy that went is still named and the mode is Off.
+	// +optional
+	OnRemoval *RemovalPlan `json:"onRemoval,omitempty"`
+}
+
+// RemovalPlan is how the pods of a workload get back what they asked for.
+type RemovalPlan struct {
+	// Policy is ReCreate or InPlace.
+	Policy RemovalPolicy `json:"policy"`
+	// InPlaceFallback says what follows a resize that was refused.
+	// +optional
+	InPlaceFallback InPlaceFallback `json:"inPlaceFallback,omitempty"`
 }
 
 // ResourceScore is the score of one resource.
@@ -201,7 +299,10 @@ type CostImpact struct {
 type AppliedStatus struct {
 	// Pods of the workload that are neither finished nor going.
 	Pods int32 `json:"pods"`
-	// UpToDate pods run within the drift thresholds of the recommendation.
+	// Boosted pods run with their startup boost.
+	// +optional
+	Boosted int32 `json:"boosted,omitempty"`
+	// UpToDate pods run within the drift thresholds of the recommendation; a boost does not count.
 	UpToDate int32 `json:"upToDate"`
 	// Resized counts in-place resizes since the scaler was created.
 	Resized int64 `json:"resized"`
@@ -219,6 +320,12 @@ const (
 	ConditionRecommended = "Recommended"
 	// ConditionApplied is True where every pod that may be changed runs with the recommendation.
 	ConditionApplied = "Applied"
+	// ConditionStartupBoost is False where a startup boost could not be ended in place. New pods are then not boosted for a day.
+	ConditionStartupBoost = "StartupBoost"
+	// ConditionRestored is False while pods get back what they asked for, because their policy went.
+	ConditionRestored = "Restored"
+	// ConditionHorizontal is True where the HorizontalPodAutoscaler that the scaler asks for is there.
+	ConditionHorizontal = "Horizontal"
 	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
 	ConditionUsageFresh = "UsageFresh"
 )
@@ -228,7 +335,8 @@ type WorkloadScalerStatus struct {
 	// ObservedGeneration is the generation of the spec that this status answers.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: TargetFound, Recommended, Applied, UsageFresh.
+	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to;
+	// Horizontal where optimize lists replicas; Restored once a policy with onPolicyRemoval went.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -236,6 +344,9 @@ type WorkloadScalerStatus struct {
 	// Labels of the workload, by which inventories are filtered.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// PodSelector is the selector of the target's scale subresource, where its pods are found by that.
+	// +optional
+	PodSelector string `json:"podSelector,omitempty"`
 	// Policy in force.
 	// +optional
 	Policy *MatchedPolicy `json:"policy,omitempty"`

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -163,17 +162,7 @@ func TestHistorySurvivesAKill(t *testing.T) {
 	w.eventually("web is recommended", w.recommended("web"))
 	before := w.scaler(t.Context(), "web").Status.Recommendation
 	written := time.Now()
-	w.eventually("a checkpoint is written", func(ctx context.Context) string {
-		cm := &corev1.ConfigMap{}
-		if err := w.Get(ctx, client.ObjectKey{Namespace: sandbox.Namespace, Name: "supercargo-history"}, cm); err != nil {
-			return err.Error()
-		}
-		var m struct{ Written time.Time }
-		if err := json.Unmarshal([]byte(cm.Data["manifest"]), &m); err != nil || m.Written.Before(written) {
-			return fmt.Sprintf("%s, %v", cm.Data["manifest"], err)
-		}
-		return ""
-	})
+	w.eventually("a checkpoint is written", w.checkpointed(written))
 	if err := first.Kill(); err != nil {
 		t.Fatal(err)
 	}

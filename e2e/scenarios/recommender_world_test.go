@@ -202,6 +202,43 @@ func (w *world) requests(deployment string, pods int, cpu string) func(context.C
 	}
 }
 
+// checkpointed is a condition: a checkpoint of the history was written since.
+func (w *world) checkpointed(since time.Time) func(context.Context) string {
+	return func(ctx context.Context) string {
+		cm := &corev1.ConfigMap{}
+		if err := w.Get(ctx, client.ObjectKey{Namespace: sandbox.Namespace, Name: "supercargo-history"}, cm); err != nil {
+			return err.Error()
+		}
+		var m struct{ Written time.Time }
+		if err := json.Unmarshal([]byte(cm.Data["manifest"]), &m); err != nil || m.Written.Before(since) {
+			return fmt.Sprintf("%s, %v", cm.Data["manifest"], err)
+		}
+		return ""
+	}
+}
+
+// requested counts the recommender's requests of a verb whose URI contains a text.
+func (w *world) requested(verb, uri string) (n int) {
+	w.t.Helper()
+	b, err := os.ReadFile(w.AuditLog)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		var e struct {
+			Verb, RequestURI string
+			User             struct{ Username string }
+		}
+		if json.Unmarshal([]byte(line), &e) != nil || !strings.HasSuffix(e.User.Username, ":"+sandbox.Recommender) {
+			continue // the last line may be half written
+		}
+		if e.Verb == verb && strings.Contains(e.RequestURI, uri) {
+			n++
+		}
+	}
+	return n
+}
+
 // nothingWasForbidden fails the test for every request of the recommender's ServiceAccount that its role did not allow.
 func (w *world) nothingWasForbidden() {
 	w.t.Helper()

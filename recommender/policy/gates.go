@@ -37,6 +37,8 @@ type Situation struct {
 	ByHand bool
 	// ReviewOnly is why the workload is never changed unattended (GPU); empty: it may be.
 	ReviewOnly string
+	// PodLevel is true where the pods have requests or limits of their own beside those of their containers.
+	PodLevel bool
 	// Pod to change; nil to ask about the workload as a whole.
 	Pod *corev1.Pod
 	// Deviations of the pod from what it is to have.
@@ -68,7 +70,7 @@ func (c Chain) Check(s Situation) Verdict {
 
 // WorkloadGates are asked before any running pod of a workload is looked at.
 func WorkloadGates() Chain {
-	return Chain{notPaused, notDisabled, notReviewOnly, changesRunningPods, recommended, policyUnchanged, usageFresh, workloadReady}
+	return Chain{notPaused, notDisabled, notReviewOnly, notPodLevel, changesRunningPods, recommended, policyUnchanged, usageFresh, workloadReady}
 }
 
 // PodGates are asked before a running pod is changed, in place or by a new one.
@@ -79,7 +81,12 @@ func RecreateGates() Chain { return Chain{notDeferred, admissionProven} }
 
 // AdmissionGates are asked before a new pod is given its recommendation.
 func AdmissionGates() Chain {
-	return Chain{notPaused, notDisabled, notReviewOnly, changesNewPods, recommended, policyUnchanged}
+	return Chain{notPaused, notDisabled, notReviewOnly, notPodLevel, changesNewPods, recommended, policyUnchanged}
+}
+
+// BoostGates are asked before a new pod without a recommendation is boosted.
+func BoostGates() Chain {
+	return Chain{notPaused, notDisabled, notReviewOnly, notPodLevel, changesNewPods}
 }
 
 func pass() Verdict { return Verdict{Reason: ReasonPassed} }
@@ -105,6 +112,13 @@ func notDisabled(s Situation) Verdict {
 func notReviewOnly(s Situation) Verdict {
 	if s.ReviewOnly != "" && !s.ByHand {
 		return stop("ReviewOnly", "%s: turn it on by its own WorkloadScaler", s.ReviewOnly)
+	}
+	return pass()
+}
+
+func notPodLevel(s Situation) Verdict {
+	if s.PodLevel {
+		return stop("PodLevelResources", "the pods have requests or limits of their own: take them away, or set them by hand")
 	}
 	return pass()
 }

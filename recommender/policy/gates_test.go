@@ -34,6 +34,7 @@ func TestGatesStopWithTheirReason(t *testing.T) {
 		"nothing in the way":          {func(*Situation) {}, passed, passed, passed, passed},
 		"paused":                      {func(s *Situation) { s.Paused = true }, "Paused", passed, passed, "Paused"},
 		"opted out by annotation":     {func(s *Situation) { s.Target.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"} }, "Disabled", passed, passed, "Disabled"},
+		"pod-level resources":         {func(s *Situation) { s.PodLevel = true }, "PodLevelResources", passed, passed, "PodLevelResources"},
 		"a GPU workload":              {func(s *Situation) { s.ReviewOnly = "gpu" }, "ReviewOnly", passed, passed, "ReviewOnly"},
 		"a GPU workload, by hand":     {func(s *Situation) { s.ReviewOnly, s.ByHand = "gpu", true }, passed, passed, passed, passed},
 		"mode off":                    {func(s *Situation) { s.Active.Mode = v1alpha1.UpdateModeOff }, "ModeOff", passed, passed, "ModeOff"},
@@ -103,19 +104,26 @@ func TestWorkloadsThatAreNotRestartedForARecommendation(t *testing.T) {
 		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: corev1.LabelTopologyZone}},
 	}}}
 	for name, c := range map[string]struct {
-		kind string
-		spec corev1.PodSpec
-		want bool
+		kind     string
+		spec     corev1.PodSpec
+		rollouts bool
+		want     bool
 	}{
-		"a Deployment":          {"Deployment", corev1.PodSpec{}, false},
-		"a DaemonSet":           {"DaemonSet", corev1.PodSpec{}, true},
-		"a Rollout":             {"Rollout", corev1.PodSpec{}, true},
-		"a CronJob":             {"CronJob", corev1.PodSpec{}, true},
-		"host network":          {"Deployment", corev1.PodSpec{HostNetwork: true}, true},
-		"anti-affinity by host": {"StatefulSet", byHost, true},
-		"anti-affinity by zone": {"StatefulSet", byZone, false},
+		"a Deployment":                        {kind: "Deployment"},
+		"a StatefulSet":                       {kind: "StatefulSet"},
+		"a ReplicaSet":                        {kind: "ReplicaSet"},
+		"a custom kind":                       {kind: "Widget"},
+		"a DaemonSet":                         {kind: "DaemonSet", want: true},
+		"a Rollout":                           {kind: "Rollout", want: true},
+		"a Rollout that may be restarted":     {kind: "Rollout", rollouts: true},
+		"such a Rollout, on the host network": {kind: "Rollout", rollouts: true, spec: corev1.PodSpec{HostNetwork: true}, want: true},
+		"a Job":                               {kind: "Job", want: true},
+		"a CronJob":                           {kind: "CronJob", want: true},
+		"host network":                        {kind: "Deployment", spec: corev1.PodSpec{HostNetwork: true}, want: true},
+		"anti-affinity by host":               {kind: "StatefulSet", spec: byHost, want: true},
+		"anti-affinity by zone":               {kind: "StatefulSet", spec: byZone},
 	} {
-		if got := Deferred(c.kind, c.spec) != ""; got != c.want {
+		if got := Deferred(c.kind, c.spec, c.rollouts) != ""; got != c.want {
 			t.Errorf("%s: deferred %v, want %v", name, got, c.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/estimate"
 	"supercargo.dev/recommender/governance"
+	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/resize"
 	"supercargo.dev/recommender/workload"
 )
@@ -26,6 +28,9 @@ import (
 const (
 	// evaluation is how often a scaler is looked at without an event: usage may have outgrown the recommendation, a schedule begun.
 	evaluation = time.Minute
+	// eager is how often a scaler without recommendation is looked at while it is young: its first usage may arrive at any moment.
+	eager = 5 * time.Second
+	young = 5 * time.Minute
 	// defaultInterval is how often a recommendation is computed where the scaler does not say.
 	defaultInterval = 30 * time.Minute
 	// staleAfter is the age from which usage counts as no longer arriving.
@@ -35,6 +40,8 @@ const (
 // Applier changes pods that have drifted.
 type Applier interface {
 	Apply(ctx context.Context, r resize.Request) (resize.Outcome, error)
+	// Release gives pods back what they asked for, because the policy that changed them went.
+	Release(ctx context.Context, r resize.Request, how v1alpha1.RemovalPolicy) (resize.Outcome, error)
 }
 
 // Backfill brings the usage of a workload from before it was first watched.
@@ -146,17 +153,25 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if v.governing, err = r.Governor.For(ctx, v.scaler, v.workload); err != nil {
 		return 0, err
 	}
+	if err := r.label(ctx, v); err != nil {
+		return 0, err
+	}
+	if err := r.horizontal(ctx, v, v.governing.Asked); err != nil {
+		return 0, err
+	}
 	killed := r.killed(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
 	r.freshness(v)
-	if err := r.recommend(ctx, v, killed); err != nil {
+	if err := r.recommend(v, killed); err != nil {
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation
+	if v.governing.Removal != nil {
+		return r.release(ctx, v, situation)
+	}
 	if rec == nil {
-		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
-		return evaluation, nil
+		return r.unrecommended(ctx, v, situation)
 	}
 	changes, err := resize.Changes(v.workload, rec.Containers, v.governing.Rules)
 	if err != nil {
@@ -217,7 +232,8 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 		v.scaler.Status.Policy = nil // nobody may act on a recommendation for a workload that is not there
 		return false, nil
 	}
-	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", "")
+	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", v.workload.Note)
+	v.scaler.Status.PodSelector = v.workload.PodSelector
 	v.key = estimate.Workload{Namespace: v.scaler.Namespace, Kind: v.workload.GVK.GroupKind().String(), Name: v.workload.Object.GetName()}
 	var containers, pods []string
 	for _, c := range v.workload.Containers() {
@@ -226,7 +242,7 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 	for _, p := range v.workload.Pods {
 		pods = append(pods, p.Name)
 	}
-	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers) {
+	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers, v.workload.Group) {
 		r.Store.PodGone(v.key, pod)
 	}
 	return true, nil
@@ -251,7 +267,11 @@ func (r *Reconciler) killed(v *view) bool {
 	fresh := false
 	rec := v.scaler.Status.Recommendation
 	for _, pod := range v.workload.Pods {
-		for _, c := range v.workload.Containers() {
+		for i := range pod.Spec.Containers {
+			c := &pod.Spec.Containers[i]
+			if !v.workload.Ours(c.Name) {
+				continue
+			}
 			for _, t := range resize.Terminations(pod, c.Name) {
 				if !resize.OOMKilled(t) || t.FinishedAt.IsZero() {
 					continue
@@ -260,7 +280,7 @@ func (r *Reconciler) killed(v *view) bool {
 					Pod: pod.Name, At: t.FinishedAt.Time, ID: t.ContainerID, MemoryBytes: memoryOf(pod, c.Name),
 					Applied: rec != nil && pod.Annotations[v1alpha1.RecommendationAnnotation] == rec.Hash,
 				}
-				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: c.Name}
+				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: v.workload.Group(c.Name)}
 				if !r.Store.OOM(key, kill, v.governing.Estimate.OOM) {
 					continue
 				}
@@ -284,4 +304,29 @@ func memoryOf(pod *corev1.Pod, container string) float64 {
 		}
 	}
 	return 0
+}
+
+// unrecommended looks after a workload without a recommendation: there is nothing to apply, but startup boosts have to end.
+func (r *Reconciler) unrecommended(ctx context.Context, v *view, s policy.Situation) (again time.Duration, err error) {
+	v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
+	again = evaluation
+	if v.now.Sub(v.scaler.CreationTimestamp.Time) < young && len(v.workload.Pods) > 0 {
+		again = eager
+	}
+	if !slices.ContainsFunc(v.workload.Pods, func(p *corev1.Pod) bool { return p.Annotations[v1alpha1.StartupBoostAnnotation] != "" }) {
+		return again, nil
+	}
+	changes, err := resize.Changes(v.workload, nil, v.governing.Rules)
+	if err != nil {
+		return 0, err
+	}
+	outcome, err := r.Applier.Apply(ctx, resize.Request{
+		Scaler: v.scaler, Workload: v.workload, Situation: s, Rules: v.governing.Rules, Changes: changes,
+	})
+	v.count(outcome, changes)
+	v.boost(outcome)
+	if outcome.Again > 0 {
+		again = min(again, outcome.Again)
+	}
+	return again, err
 }
