@@ -53,6 +53,11 @@ type ResourceEstimate struct {
 	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?%$`
 	// +optional
 	Overhead string `json:"overhead,omitempty"`
+	// Burst is what covering one more percent of the samples may cost: beyond percentile and overhead the request is
+	// raised as long as each further percent costs no more. Small workloads so get room for their bursts, which costs
+	// little, and large ones do not. Default 3m for cpu and 0 for memory; 0 turns it off.
+	// +optional
+	Burst *resource.Quantity `json:"burst,omitempty"`
 	// Min is the least that is recommended.
 	// +optional
 	Min *resource.Quantity `json:"min,omitempty"`
@@ -88,6 +93,23 @@ type OOMPolicy struct {
 	Max string `json:"max,omitempty"`
 }
 
+// NewcomerPolicy says what a workload gets on top while little is known of it. Requests that a workload has already are
+// not raised for it, unless a person turned the workload on by hand.
+type NewcomerPolicy struct {
+	// For is how long a workload is a newcomer since it was first seen; 0s turns this off. Default 8h.
+	// +optional
+	For *metav1.Duration `json:"for,omitempty"`
+	// CPU is added to the cpu request; a newcomer's bursts are worth twice as much, too. Default 3m.
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// Memory is the least distance of the memory request from the peak. Default 72Mi.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// MinMemory is the least memory of a newcomer. Default 128Mi.
+	// +optional
+	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
+}
+
 // SurgePolicy says how a sudden rise of usage is answered.
 // +kubebuilder:validation:XValidation:rule="!self.enabled",message="surge is not supported by this version; leave it out or set enabled: false"
 type SurgePolicy struct {
@@ -113,6 +135,9 @@ type RecommendationPolicySpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	OOM OOMPolicy `json:"oom,omitempty"`
+	// Newcomer says what a workload gets on top while little is known of it.
+	// +optional
+	Newcomer *NewcomerPolicy `json:"newcomer,omitempty"`
 	// Surge says how a sudden rise of usage is answered.
 	// +optional
 	Surge *SurgePolicy `json:"surge,omitempty"`

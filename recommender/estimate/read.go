@@ -9,6 +9,7 @@ import (
 // reading is the usage of one resource of a container over a lookback.
 type reading struct {
 	value   float64 // by the function of the rule
+	burst   float64 // up to where covering more samples is worth its cost; 0: no further than value
 	peak    float64 // the highest sample; never understated
 	mean    float64
 	samples uint64
@@ -24,7 +25,8 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 	}
 	w := sh.scratch
 	w.reset()
-	var weighted, mean [resources]float64
+	var weighted, mean, burst [resources]float64
+	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
 			if !rule.Pooled {
@@ -42,7 +44,11 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			n := float64(k.total)
 			out[r].samples += k.total
 			out[r].peak = max(out[r].peak, s.scales[r].at(k.top))
-			weighted[r] += n * k.percentile(rule.Percentile/100, s.scales[r])
+			value := k.percentile(rule.Percentile/100, s.scales[r])
+			weighted[r] += n * value
+			if rule.Burst > 0 {
+				burst[r] += n * k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+			}
 			mean[r] += n * k.mean(s.scales[r])
 		}
 	}
@@ -55,12 +61,16 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			}
 			o.samples, o.peak, o.mean = k.total, s.scales[r].at(k.top), k.mean(s.scales[r])
 			o.value = k.percentile(rule.Percentile/100, s.scales[r])
+			if rule.Burst > 0 {
+				o.burst = k.burst(p.worth(r, newcomer), 1+rule.Overhead, o.value, s.scales[r])
+			}
 		} else if o.samples > 0 {
 			o.mean = mean[r] / float64(o.samples)
 			o.value = weighted[r] / float64(o.samples)
+			o.burst = burst[r] / float64(o.samples)
 		}
 		if rule.Max || rule.Percentile >= 100 {
-			o.value = o.peak
+			o.value, o.burst = o.peak, 0
 		}
 	}
 	return out
@@ -108,7 +118,8 @@ func (c *container) confidence(p *Policy) v1alpha1.Confidence {
 	return out
 }
 
-// Need is what one container needs by usage and policy alone: percentile, overhead, OOM kills, evictions and bounds.
+// Need is what one container needs by usage and policy alone: percentile, overhead, burst and newcomer headroom, OOM
+// kills, evictions and bounds.
 // Confidence, history that was lost, and LimitRanges, which are about the change and not the need, are left out.
 type Need struct {
 	Container string
@@ -135,7 +146,7 @@ func (s *Store) AppendNeeds(dst []Need, w Workload, p *Policy, now time.Time) []
 		var value [resources]int64
 		for r := range resources {
 			if usage[r].samples > 0 {
-				value[r] = p.demand(r, c, usage[r].value, now, nil)
+				value[r] = p.demand(r, c, usage[r], 0, now, nil)
 			}
 		}
 		n.MilliCPU, n.MemoryBytes = value[cpu], value[memory]

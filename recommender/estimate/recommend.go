@@ -117,7 +117,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 	trail := &trail{}
 	for r, name := range resourceNames() {
 		current := request(t.Current, r)
-		wanted, ok := p.wanted(r, c, usage[r], current, in.Now, trail)
+		wanted, ok := p.wanted(r, c, usage[r], current, in.ByHand, in.Now, trail)
 		if !ok {
 			continue
 		}
@@ -135,7 +135,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 
 // wanted is what usage and policy call for; where there is no usage, the current request is kept, raised only after an
 // OOM kill. It is false where there is neither.
-func (p *Policy) wanted(r int, c *container, u reading, current int64, now time.Time, t *trail) (int64, bool) {
+func (p *Policy) wanted(r int, c *container, u reading, current int64, byHand bool, now time.Time, t *trail) (int64, bool) {
 	if u.samples == 0 {
 		if current == 0 {
 			return 0, false
@@ -159,7 +159,11 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, now time.
 	default:
 		t.add(r, "Percentile", u.value, "p%g %s, %d samples of the last %s", rule.Percentile, over, u.samples, span(rule.Lookback))
 	}
-	return p.demand(r, c, u.value, now, t), true
+	most := current
+	if byHand {
+		most = 0
+	}
+	return p.demand(r, c, u, most, now, t), true
 }
 
 func span(d time.Duration) string {
