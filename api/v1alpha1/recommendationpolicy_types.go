@@ -102,10 +102,10 @@ type NewcomerPolicy struct {
 	// CPU is added to the cpu request; a newcomer's bursts are worth twice as much, too. Default 3m.
 	// +optional
 	CPU *resource.Quantity `json:"cpu,omitempty"`
-	// Memory is the least distance of the memory request from the peak. Default 72Mi.
+	// Memory is the least distance of the memory request from the peak, up to six times the peak. Default 72Mi.
 	// +optional
 	Memory *resource.Quantity `json:"memory,omitempty"`
-	// MinMemory is the least memory of a newcomer. Default 128Mi.
+	// MinMemory is the least memory of a newcomer, up to six times its peak. Default 128Mi.
 	// +optional
 	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
 }

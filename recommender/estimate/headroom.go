@@ -18,12 +18,17 @@ type Newcomer struct {
 	For time.Duration
 	// MilliCPU is added to the CPU request. A newcomer's bursts are worth twice as much, too.
 	MilliCPU int64
-	// MemoryBytes is the least distance of memory from its peak, and MinMemoryBytes the least memory.
+	// MemoryBytes is the least distance of memory from its peak, and MinMemoryBytes the least memory; neither leads to
+	// more than six times the peak.
 	MemoryBytes, MinMemoryBytes int64
 }
 
-// newcomerBurst is what a newcomer's bursts are worth more.
-const newcomerBurst = 2
+const (
+	// newcomerBurst is what a newcomer's bursts are worth more.
+	newcomerBurst = 2
+	// newcomerMost bounds a newcomer's memory in peaks: what uses 2 MiB has no use for 128.
+	newcomerMost = 6
+)
 
 // newcomer tells whether little is known of a container.
 func (c *container) newcomer(p *Policy) bool {
@@ -70,7 +75,7 @@ func (p *Policy) withNewcomer(r int, v, peak float64, most int64, t *trail) floa
 	n := &p.Newcomer
 	raised := v + float64(n.MilliCPU)
 	if r == memory {
-		raised = max(v, peak+float64(n.MemoryBytes), float64(n.MinMemoryBytes))
+		raised = max(v, min(max(peak+float64(n.MemoryBytes), float64(n.MinMemoryBytes)), newcomerMost*peak))
 	}
 	if most > 0 {
 		raised = max(v, min(raised, float64(most)))
