@@ -199,6 +199,13 @@ bench: ## Go benchmarks (BENCH=regexp, BENCHCOUNT=5 for medians); those against 
 		go -C e2e/bench test -vet=off -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...; \
 	fi
 
+# SHORT=1 takes less than a minute; ARGS="--traces DIR" adds traces, ARGS=--help says in which formats.
+.PHONY: bench-recommender
+bench-recommender: ## The estimate beside VPA's in one run: quality on real traces, memory, time (SHORT=1, ARGS="--traces DIR")
+	@mkdir -p $(OUT)/bench
+	@go -C e2e/bench build -o $(CURDIR)/$(OUT)/bench/bench-recommender ./cmd/bench-recommender
+	@$(OUT)/bench/bench-recommender --json $(OUT)/bench/recommender.json $(if $(SHORT),--short,--docs docs) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.

@@ -16,7 +16,7 @@ type Row struct {
 	AllocsPerSample *float64 `json:"allocsPerSample,omitempty"`
 	// ContainersPerSecond are recomputed per second of one core.
 	ContainersPerSecond float64 `json:"containersPerSecond,omitempty"`
-	// RegisterSeconds is processor time to register all containers, ten to a scaler.
+	// RegisterSeconds is processor time to register all containers, ten to a scaler, with the first sample of each.
 	RegisterSeconds float64 `json:"registerSeconds,omitempty"`
 	// ReservedCost and UsedCost are in USD over the judged minutes.
 	ReservedCost float64 `json:"reservedCost,omitempty"`

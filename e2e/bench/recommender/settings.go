@@ -31,18 +31,20 @@ const (
 )
 
 // Lean is a policy for those who want less reserved at VPA's violation rates: bursts alone decide on CPU beyond its 90th
-// percentile, and memory has 3% on its maximum once the workload is no newcomer. manifests/examples has it as an object.
-func Lean(burst int64) estimate.Policy {
+// percentile, and memory has 3% on its maximum once the workload is no newcomer. Burst is what a percent of samples may
+// cost and newcomer what a newcomer gets on top, in thousandths of a core. manifests/examples has it as an object.
+func Lean(burst, newcomer int64) estimate.Policy {
 	p := estimate.DefaultPolicy()
 	p.CPU.Percentile, p.CPU.Burst, p.CPU.Floor = 90, burst, 1
 	p.Memory.Overhead, p.Memory.Floor = 0.03, 4*mib
+	p.Newcomer.MilliCPU = newcomer
 	return p
 }
 
 // thrifty is lean with less for newcomers.
 func thrifty() estimate.Policy {
-	p := Lean(1)
-	p.Newcomer.MilliCPU, p.Newcomer.MemoryBytes, p.Newcomer.MinMemoryBytes = 1, 32*mib, 96*mib
+	p := Lean(1, 1)
+	p.Newcomer.MemoryBytes, p.Newcomer.MinMemoryBytes = 32*mib, 96*mib
 	return p
 }
 
@@ -53,11 +55,10 @@ func plain() estimate.Policy {
 	return p
 }
 
-// cautious reserves about what VPA without floors does at its 99th percentile.
+// cautious reserves about what VPA does as it ships.
 func cautious() estimate.Policy {
-	p := estimate.DefaultPolicy()
-	p.CPU.Percentile, p.CPU.Burst, p.Newcomer.MilliCPU = 95, 30, 10
-	p.Newcomer.MinMemoryBytes = 512 * mib
+	p := Lean(20, 18)
+	p.Newcomer.MinMemoryBytes = 480 * mib
 	return p
 }
 
@@ -70,13 +71,13 @@ func Settings() []Setting {
 	ours(settingDefault, false, estimate.DefaultPolicy())
 	ours("percentile-only", false, plain())
 	ours("thrifty", true, thrifty())
-	for _, burst := range []int64{1, 2, 3, 4, 6, 8, 12} {
-		ours(fmt.Sprintf("lean-%dm", burst), true, Lean(burst))
+	for _, m := range [][2]int64{{1, 3}, {2, 3}, {3, 3}, {3, 5}, {4, 5}, {4, 7}, {6, 7}, {6, 12}, {20, 9}, {20, 14}} {
+		ours(fmt.Sprintf("lean-%dm+%dm", m[0], m[1]), true, Lean(m[0], m[1]))
 	}
 	ours("cautious", true, cautious())
-	seconds := estimate.DefaultPolicy()
-	seconds.CPU.Lookback = 6 * time.Hour
-	ours("lookback-6h", false, seconds)
+	recent := estimate.DefaultPolicy()
+	recent.CPU.Lookback = 6 * time.Hour
+	ours("lookback-6h", false, recent)
 	theirs := func(name string, curve bool, s VPASettings) {
 		out = append(out, Setting{VPA, name, func() (Engine, error) { return NewVPA(s) }, curve})
 	}
