@@ -35,7 +35,8 @@ func TestASettingCountsOnlyWhereNeitherRateIsHigher(t *testing.T) {
 
 func TestBothEnginesAreMeasuredAtAScale(t *testing.T) {
 	for _, s := range []Scale{
-		{Engine: Supercargo, Containers: 200, Rounds: 3}, {Engine: VPA, Containers: 200, Rounds: 3},
+		{Engine: Supercargo, Containers: 200, Rounds: 3},
+		{Engine: VPA, Containers: 200, Rounds: 3},
 		{Engine: Supercargo, Containers: 20, Rounds: 3, Filled: true},
 	} {
 		row, err := s.Measure()

@@ -73,7 +73,9 @@ func curves(rows []Row, name string) []report.Curve {
 	}
 	var out []report.Curve
 	for _, c := range []report.Curve{
-		{Name: "supercargo", Points: ours}, {Name: "vpa", Points: theirs}, {Name: "supercargo by default", Points: byDefault},
+		{Name: "supercargo", Points: ours},
+		{Name: "vpa", Points: theirs},
+		{Name: "supercargo by default", Points: byDefault},
 		{Name: "kruize", Points: kruize},
 	} {
 		if len(c.Points) == 0 {

@@ -120,8 +120,11 @@ func StandardCases(folder string) (cases []Case, found bool, err error) {
 		recorded[i] = asRecorded(t)
 	}
 	cases = []Case{
-		{Name: caseAll, Traces: all}, {Name: caseTuning, Traces: halves[0]}, {Name: caseHeldOut, Traces: halves[1]},
-		{Name: caseRecorded, Traces: recorded}, {Name: caseLeaks, Traces: withLeaks(all), Kills: true},
+		{Name: caseAll, Traces: all},
+		{Name: caseTuning, Traces: halves[0]},
+		{Name: caseHeldOut, Traces: halves[1]},
+		{Name: caseRecorded, Traces: recorded},
+		{Name: caseLeaks, Traces: withLeaks(all), Kills: true},
 	}
 	kruize, _, err := ReadFolder(filepath.Join(folder, "usage-kruize"))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -61,11 +61,10 @@ func addPod(c cluster, id model.PodID, app, container string) error {
 
 // vpa is the Engine of VPA: its cluster state and its pod resource recommender, with one VPA object.
 type vpa struct {
-	state   cluster
-	logic   logic.PodResourceRecommender
-	id      model.VpaID
-	pods    map[string]bool
-	request Request
+	state cluster
+	logic logic.PodResourceRecommender
+	id    model.VpaID
+	pods  map[string]bool
 }
 
 const (
