@@ -6,7 +6,7 @@ import (
 )
 
 // EstimateFunction turns usage into one number.
-// +kubebuilder:validation:Enum=Percentile;Max
+// +kubebuilder:validation:Enum=Percentile;Max;Pattern
 type EstimateFunction string
 
 const (
@@ -14,6 +14,9 @@ const (
 	FunctionPercentile EstimateFunction = "Percentile"
 	// FunctionMax takes the highest usage in the lookback.
 	FunctionMax EstimateFunction = "Max"
+	// FunctionPattern takes the percentile of the usage in this hour of the week and the next, the highest of the last four
+	// weeks; until two weeks of both are known, it is FunctionPercentile. It is for cpu.
+	FunctionPattern EstimateFunction = "Pattern"
 )
 
 // Aggregation joins the pods of a workload.
@@ -31,7 +34,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.__function__) || self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(self.min).compareTo(quantity(self.max)) <= 0",message="min must not exceed max"
 type ResourceEstimate struct {
-	// Function is Percentile or Max. The default is Percentile for cpu and Max for memory.
+	// Function is Percentile, Max or, for cpu, Pattern. The default is Percentile for cpu and Max for memory.
 	// +optional
 	Function EstimateFunction `json:"function,omitempty"`
 	// Percentile of the usage, 1 to 100. Default 95.
@@ -110,14 +113,17 @@ type NewcomerPolicy struct {
 	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
 }
 
-// SurgePolicy says how a sudden rise of usage is answered.
-// +kubebuilder:validation:XValidation:rule="!self.enabled",message="surge is not supported by this version; leave it out or set enabled: false"
+// SurgePolicy says how a sudden rise of usage is answered: where the pods' mean usage is above the recommendation by 100m
+// and by 100% of cpu, or by 100Mi and by 20% of memory, the lookback halves every 15 minutes, to 15 minutes at least, and the
+// percentile rises every 5 minutes by a fifth of what is missing to 100, until the surge expires: after 12 h at the 50th
+// percentile, 1 h at the 99th. Where the function is Max, there is nothing to do.
 type SurgePolicy struct {
 	// Enabled turns surge handling on.
 	Enabled bool `json:"enabled"`
 }
 
 // RecommendationPolicySpec says how recommendations are computed.
+// +kubebuilder:validation:XValidation:rule="!has(self.memory) || !has(self.memory.__function__) || self.memory.__function__ != 'Pattern'",message="function Pattern is for cpu; use Max or Percentile for memory"
 type RecommendationPolicySpec struct {
 	// CPU estimate. Default: 95th percentile of 7 d, averaged over pods, 10% overhead, at least 10m.
 	// +kubebuilder:default={}

@@ -22,11 +22,14 @@ type Policy struct {
 	Coverage float64
 	OOM      OOM
 	Newcomer Newcomer
+	// Surge answers usage far above the recommendation.
+	Surge bool
 }
 
 // Rule is how the need of one resource is computed.
 type Rule struct {
 	Max        bool    // the highest usage of the lookback
+	Pattern    bool    // the percentile of this hour of the week; of the lookback until enough weeks are known
 	Percentile float64 // 1 to 100, where Max is false
 	Pooled     bool    // of all pods' samples together instead of averaged over pods
 	Lookback   time.Duration
@@ -101,8 +104,9 @@ func ParsePolicy(spec v1alpha1.RecommendationPolicySpec) (Policy, error) {
 		p.OOM.Max = factor
 	}
 	parseNewcomer(&p.Newcomer, spec.Newcomer, fail)
-	if spec.Surge != nil && spec.Surge.Enabled {
-		fail("surge.enabled", "surge handling is not supported by this version; leave it out")
+	p.Surge = spec.Surge != nil && spec.Surge.Enabled
+	if p.Memory.Pattern {
+		fail("memory.function", "Pattern is for cpu: memory that is taken away by the hour is not given back by the hour; use Max or Percentile")
 	}
 	if len(errs) > 0 {
 		return Policy{}, errors.Join(errs...)
@@ -120,8 +124,10 @@ func parseRule(rule *Rule, name string, r int, e v1alpha1.ResourceEstimate, fail
 		if e.Percentile != nil {
 			fail(name+".percentile", "has no meaning with function Max; leave it out or use function Percentile")
 		}
+	case v1alpha1.FunctionPattern:
+		rule.Max, rule.Pattern = false, true
 	default:
-		fail(name+".function", "%q is neither Percentile nor Max", e.Function)
+		fail(name+".function", "%q is not Percentile, Max or Pattern", e.Function)
 	}
 	if v := e.Percentile; v != nil {
 		if *v < 1 || *v > 100 {

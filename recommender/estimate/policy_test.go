@@ -32,6 +32,7 @@ func TestASpecIsReadFieldByField(t *testing.T) {
 		Memory:     v1alpha1.ResourceEstimate{Function: v1alpha1.FunctionPercentile, Percentile: ptr.To(int32(99)), Lookback: "2w", Max: ptr.To(resource.MustParse("16Mi"))},
 		Confidence: v1alpha1.ConfidencePolicy{MinWatched: metav1.Duration{Duration: 2 * time.Hour}, Coverage: "10%"},
 		OOM:        v1alpha1.OOMPolicy{Step: "50%", Max: "4"},
+		Surge:      &v1alpha1.SurgePolicy{Enabled: true},
 		Newcomer: &v1alpha1.NewcomerPolicy{
 			For: &metav1.Duration{Duration: time.Hour}, CPU: ptr.To(resource.MustParse("9m")), Memory: ptr.To(resource.MustParse("8Mi")),
 			MinMemory: ptr.To(resource.MustParse("0")),
@@ -43,7 +44,7 @@ func TestASpecIsReadFieldByField(t *testing.T) {
 	want := Policy{
 		CPU:        Rule{Percentile: 90, Pooled: true, Lookback: 36 * time.Hour, Overhead: 0.125, Burst: 7, Floor: 50, Ceiling: 4000},
 		Memory:     Rule{Percentile: 99, Lookback: 14 * day, Overhead: 0.1, Floor: 16 * mi, Ceiling: 16 * mi},
-		MinWatched: 2 * time.Hour, Coverage: 0.1, OOM: OOM{Step: 0.5, Max: 4},
+		MinWatched: 2 * time.Hour, Coverage: 0.1, OOM: OOM{Step: 0.5, Max: 4}, Surge: true,
 		Newcomer: Newcomer{For: time.Hour, MilliCPU: 9, MemoryBytes: 8 * mi},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -98,7 +99,7 @@ func TestSpecsThatCannotWorkAreRefusedByField(t *testing.T) {
 		"a negative time to watch":     {func(s *spec) { s.Confidence.MinWatched.Duration = -1 }, []string{"spec.confidence.minWatched"}},
 		"a step that is no percentage": {func(s *spec) { s.OOM.Step = "x%" }, []string{"spec.oom.step"}},
 		"a factor below 1":             {func(s *spec) { s.OOM.Max = "0.5" }, []string{"spec.oom.max"}},
-		"surge handling":               {func(s *spec) { s.Surge = &v1alpha1.SurgePolicy{Enabled: true} }, []string{"spec.surge.enabled"}},
+		"memory by a pattern":          {func(s *spec) { s.Memory.Function = v1alpha1.FunctionPattern }, []string{"spec.memory.function"}},
 		"several at once":              {func(s *spec) { s.CPU.Lookback, s.OOM.Max = "x", "y" }, []string{"spec.cpu.lookback", "spec.oom.max"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,33 @@ type reading struct {
 	peak    float64 // the highest sample; never understated
 	mean    float64
 	samples uint64
+	surge   *Rule   // the rule that the value is by, in a surge; nil: there is none
+	pattern float64 // the value by the hour of the week, of so many weeks; 0: not known, or not asked for
+	weeks   int
+}
+
+// usage of both resources over their lookbacks; of one that surges, or follows a pattern, what that calls for. The shard
+// is locked.
+func (s *Store) usage(sh *shard, c *container, p *Policy, now uint32) (out [resources]reading) {
+	out = s.read(sh, c, p)
+	if hastened := p.hastened(c); hastened != nil {
+		surged := s.read(sh, c, hastened)
+		for r := range resources {
+			if c.surging(p, r) && surged[r].value > out[r].value {
+				out[r].value, out[r].burst = surged[r].value, max(out[r].burst, surged[r].burst)
+				out[r].surge = hastened.rule(r)
+			}
+		}
+	}
+	if p.CPU.Pattern && out[cpu].samples > 0 {
+		if value, weeks, ok := c.pattern.need(min(now, c.latest()), s.scales[cpu]); ok {
+			recent := *p
+			recent.CPU.Lookback = patternRecent
+			out[cpu].pattern, out[cpu].weeks = max(value, s.read(sh, c, &recent)[cpu].value), weeks
+			out[cpu].value, out[cpu].burst = out[cpu].pattern, 0
+		}
+	}
+	return out
 }
 
 // read computes the usage of both resources over their lookbacks. The shard is locked.
@@ -138,7 +165,7 @@ func (s *Store) AppendNeeds(dst []Need, w Workload, p *Policy, now time.Time) []
 		return dst
 	}
 	for _, c := range known.containers {
-		usage := s.read(sh, c, p)
+		usage := s.usage(sh, c, p, seconds(now))
 		n := Need{
 			Container: c.name, MeanMilliCPU: usage[cpu].mean, MeanMemoryBytes: usage[memory].mean,
 			Confidence: c.confidence(p).Level,

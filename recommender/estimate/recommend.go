@@ -109,7 +109,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 	var usage [resources]reading
 	var confidence v1alpha1.Confidence
 	if c != nil {
-		usage = s.read(sh, c, p)
+		usage = s.usage(sh, c, p, seconds(in.Now))
 		confidence = c.confidence(p)
 	}
 	out.MeanMilliCPU, out.MeanMemoryBytes = usage[cpu].mean, usage[memory].mean
@@ -152,6 +152,15 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, byHand bo
 		over = "of all pods together"
 	}
 	switch {
+	case u.pattern > 0:
+		t.add(r, "Pattern", u.value, "p%g of this hour of the week and the next, the highest of %d weeks, and of the last %s",
+			rule.Percentile, u.weeks, span(patternRecent))
+	case u.surge != nil:
+		t.add(r, "Surge", u.value, "usage surges: p%.4g %s of the last %s instead of p%g of %s", u.surge.Percentile, over,
+			span(u.surge.Lookback), rule.Percentile, span(rule.Lookback))
+	case rule.Pattern:
+		t.add(r, "Percentile", u.value, "p%g %s of the last %s, until %d weeks are known of this hour of the week", rule.Percentile, over,
+			span(rule.Lookback), patternNeeds)
 	case rule.Max:
 		t.add(r, "Max", u.value, "highest of %d samples of the last %s", u.samples, span(rule.Lookback))
 	case rule.Percentile >= 100:
