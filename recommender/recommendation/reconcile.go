@@ -146,11 +146,12 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if v.governing, err = r.Governor.For(ctx, v.scaler, v.workload); err != nil {
 		return 0, err
 	}
-	killed := r.killed(v)
+	r.Store.Learn(v.key, &v.governing.Estimate)
+	killed, evicted, surged := r.killed(v), r.evicted(v), r.surged(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
 	r.freshness(v)
-	if err := r.recommend(ctx, v, killed); err != nil {
+	if err := r.recommend(ctx, v, killed || evicted || surged); err != nil {
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation

@@ -41,9 +41,11 @@ func (r *Resolver) Resolve(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Wo
 	if err != nil {
 		return nil, err
 	}
-	if w.Pods, err = r.pods(ctx, w, s.Spec.PodSelector); err != nil {
+	all, err := r.pods(ctx, w, s.Spec.PodSelector)
+	if err != nil {
 		return nil, err
 	}
+	w.takePods(all)
 	w.settle()
 	return w, nil
 }
@@ -167,7 +169,7 @@ func (r *Resolver) pods(ctx context.Context, w *Workload, selector *metav1.Label
 		if err := r.owned(ctx, w, uid, &list); err != nil {
 			return nil, err
 		}
-		out = appendLive(out, &list)
+		out = appendPods(out, &list)
 	}
 	return out, nil
 }
@@ -194,17 +196,30 @@ func (r *Resolver) selectedPods(ctx context.Context, namespace string, selector 
 	if err != nil {
 		return nil, fmt.Errorf("listing pods by selector %s, %w", labels.FormatLabels(selector.MatchLabels), err)
 	}
-	return appendLive(nil, &list), nil
+	return appendPods(nil, &list), nil
 }
 
-func appendLive(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
+func appendPods(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
 	for i := range list.Items {
-		p := &list.Items[i]
-		if p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			out = append(out, p)
-		}
+		out = append(out, &list.Items[i])
 	}
 	return out
+}
+
+// evicted is the reason of the status of a pod that a kubelet evicted.
+const evicted = "Evicted"
+
+// takePods keeps the pods that run or will, and those that were evicted.
+func (w *Workload) takePods(all []*corev1.Pod) {
+	for _, p := range all {
+		finished := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+		switch {
+		case p.Status.Phase == corev1.PodFailed && p.Status.Reason == evicted:
+			w.Evicted = append(w.Evicted, p)
+		case !finished && p.DeletionTimestamp == nil:
+			w.Pods = append(w.Pods, p)
+		}
+	}
 }
 
 func (w *Workload) settle() {
