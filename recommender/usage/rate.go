@@ -83,12 +83,16 @@ func (t *tracker) usage(s Sample) (Usage, bool) {
 	u := Usage{Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, MilliCPU: math.NaN(), MemoryBytes: math.NaN()}
 	if !s.CPUAt.IsZero() {
 		switch {
-		case !(s.CPUSeconds >= 0) || math.IsInf(s.CPUSeconds, 1):
+		case !(s.CPUSeconds >= 0) || math.IsInf(s.CPUSeconds, 1) || s.Rated && !(s.Cores >= 0 && s.Cores <= maxCores):
 			t.counts.absurd.Add(1)
 		case known && !before.cpuAt.IsZero() && s.CPUAt.Sub(before.cpuAt) < minWindow:
 			t.counts.stale.Add(1)
 		default:
-			u.MilliCPU = t.rate(before, s)
+			if s.Rated {
+				u.MilliCPU = s.Cores * 1000
+			} else {
+				u.MilliCPU = t.rate(before, s)
+			}
 			u.At = s.CPUAt
 			now.cpuAt, now.cpuSeconds = s.CPUAt, s.CPUSeconds
 		}
