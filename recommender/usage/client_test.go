@@ -168,15 +168,15 @@ func TestARateIsTakenAsItIsAndOnce(t *testing.T) {
 	tr := newTracker(&c)
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	s := Sample{Namespace: "n", Pod: "p", Container: "c", Rated: true, CPUAt: at, Cores: 0.25}
-	if u, ok := tr.usage(s); !ok || u.MilliCPU != 250 {
+	if u, ok := tr.usage(s, time.Time{}); !ok || u.MilliCPU != 250 {
 		t.Errorf("%+v, %v", u, ok)
 	}
-	if u, ok := tr.usage(s); ok {
+	if u, ok := tr.usage(s, time.Time{}); ok {
 		t.Errorf("the same measurement was taken twice: %+v", u)
 	}
 	for _, absurd := range []float64{math.NaN(), -1, 1e9, math.Inf(1)} {
 		s.CPUAt, s.Cores = s.CPUAt.Add(time.Minute), absurd
-		if u, ok := tr.usage(s); ok {
+		if u, ok := tr.usage(s, time.Time{}); ok {
 			t.Errorf("%v cores were taken: %+v", absurd, u)
 		}
 	}
