@@ -81,7 +81,7 @@ func (p *Policy) demand(r int, c *container, u reading, most int64, now time.Tim
 		}
 	}
 	if c != nil && c.newcomer(p) {
-		v = p.withNewcomer(r, v, u.peak, most, t)
+		v = p.withNewcomer(r, c, v, u.peak, most, t)
 	}
 	if r == memory && c != nil && c.incidents != nil {
 		v = p.incidentDemand(c, v, now, t)

@@ -71,7 +71,7 @@ func (c *counts) burst(worth, factor, least float64, s *scale) float64 {
 }
 
 // withNewcomer raises what a container needs while little is known of it, to most at most; 0: without limit.
-func (p *Policy) withNewcomer(r int, v, peak float64, most int64, t *trail) float64 {
+func (p *Policy) withNewcomer(r int, c *container, v, peak float64, most int64, t *trail) float64 {
 	n := &p.Newcomer
 	raised := v + float64(n.MilliCPU)
 	if r == memory {
@@ -80,13 +80,17 @@ func (p *Policy) withNewcomer(r int, v, peak float64, most int64, t *trail) floa
 	if most > 0 {
 		raised = max(v, min(raised, float64(most)))
 	}
-	switch {
-	case t == nil || raised <= v:
-	case r == cpu:
-		t.add(r, "Newcomer", raised, "up to %dm more in the first %s", n.MilliCPU, span(n.For))
+	if t == nil || raised <= v {
+		return raised
+	}
+	until := instant(c.first).Add(n.For).Format(time.RFC3339)
+	switch r {
+	case cpu:
+		t.add(r, "Newcomer", raised, "up to %dm more in its first %s, until %s", n.MilliCPU, span(n.For), until)
 	default:
 		q, least := quantity(r, n.MemoryBytes), quantity(r, n.MinMemoryBytes)
-		t.add(r, "Newcomer", raised, "at least %s above the peak and at least %s in the first %s", q.String(), least.String(), span(n.For))
+		t.add(r, "Newcomer", raised, "at least %s above the peak and at least %s, up to six times the peak, in its first %s, until %s",
+			q.String(), least.String(), span(n.For), until)
 	}
 	return raised
 }

@@ -124,7 +124,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 		held := c.hold(r, confidence, in.Previous, t.Name)
 		v := restrain(restraint{
 			resource: r, wanted: wanted, current: current, held: held, previous: previousRequest(in.Previous, t.Name, r),
-			confidence: confidence, byHand: in.ByHand, pressing: r == memory && c.pressing(in.Now),
+			confidence: confidence, byHand: in.ByHand, pressing: r == memory && c.pressing(in.Now), outlook: p.outlook(confidence),
 		}, trail)
 		v = ranges.clamp(r, v, t.Current, trail)
 		out.Requests[name] = quantity(r, v)
@@ -156,8 +156,9 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, byHand bo
 		t.add(r, "Pattern", u.value, "p%g of this hour of the week and the next, the highest of %d weeks, and of the last %s",
 			rule.Percentile, u.weeks, span(patternRecent))
 	case u.surge != nil:
-		t.add(r, "Surge", u.value, "usage surges: p%.4g %s of the last %s instead of p%g of %s", u.surge.Percentile, over,
-			span(u.surge.Lookback), rule.Percentile, span(rule.Lookback))
+		until := instant(c.incidents.surge[r]).Add(SurgeFor(rule.Percentile)).Format(time.RFC3339)
+		t.add(r, "Surge", u.value, "usage surges: p%.4g %s of the last %s instead of p%g of %s, until %s", u.surge.Percentile, over,
+			span(u.surge.Lookback), rule.Percentile, span(rule.Lookback), until)
 	case rule.Pattern:
 		t.add(r, "Percentile", u.value, "p%g %s of the last %s, until %d weeks are known of this hour of the week", rule.Percentile, over,
 			span(rule.Lookback), patternNeeds)
