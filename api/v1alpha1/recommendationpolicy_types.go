@@ -100,6 +100,9 @@ type OOMPolicy struct {
 // not raised for it, unless a person turned the workload on by hand.
 type NewcomerPolicy struct {
 	// For is how long a workload is a newcomer since it was first seen; 0s turns this off. Default 8h.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	For *metav1.Duration `json:"for,omitempty"`
 	// CPU is added to the cpu request; a newcomer's bursts are worth twice as much, too. Default 3m.
