@@ -199,12 +199,30 @@ bench: ## Go benchmarks (BENCH=regexp, BENCHCOUNT=5 for medians); those against 
 		go -C e2e/bench test -vet=off -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...; \
 	fi
 
-# SHORT=1 takes less than a minute; ARGS="--traces DIR" adds traces, ARGS=--help says in which formats.
+# Programs of e2e/bench run from here, so that the paths in ARGS are those that the user types.
+.PHONY: bench-packing
+bench-packing: ## Packing against Karpenter's scheduler (SHORT=1, ARGS="--pods FILE --types FILE --seed N", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-packing ./packing
+	@$(BIN)/bench-packing $(if $(SHORT),--short) $(ARGS)
+
+.PHONY: bench-consolidation
+bench-consolidation: ## Consolidation against Karpenter's (SHORT=1, ARGS="--pods FILE --nodes N --seed N", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-consolidation ./consolidation
+	@$(BIN)/bench-consolidation $(if $(SHORT),--short) $(ARGS)
+
+# SHORT=1: 200 pods and nothing written to docs/. ARGS: see ARGS=--help.
+.PHONY: bench-e2e
+bench-e2e: build ## Supercargo against stock Karpenter, 1,000 pods from pending to settled; up to 20 minutes (SHORT=1, ARGS=)
+	@go -C e2e/bench run ./endtoend --out=$(CURDIR)/$(OUT)/bench $(if $(SHORT),--short,--docs=$(CURDIR)/docs) $(ARGS)
+
+# SHORT=1 takes less than a minute and writes nothing to docs/.
 .PHONY: bench-recommender
-bench-recommender: ## The estimate beside VPA's in one run: quality on real traces, memory, time (SHORT=1, ARGS="--traces DIR")
-	@mkdir -p $(OUT)/bench
-	@go -C e2e/bench build -o $(CURDIR)/$(OUT)/bench/bench-recommender ./cmd/bench-recommender
-	@$(OUT)/bench/bench-recommender --json $(OUT)/bench/recommender.json $(if $(SHORT),--short,--docs docs) $(ARGS)
+bench-recommender: ## The estimate against VPA's, on real traces (SHORT=1, ARGS="--traces DIR", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-recommender ./cmd/bench-recommender
+	@$(BIN)/bench-recommender $(if $(SHORT),--short,--docs docs) $(ARGS)
 
 ##@ Try
 

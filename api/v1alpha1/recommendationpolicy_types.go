@@ -32,7 +32,7 @@ const (
 
 // ResourceEstimate is how the need of one resource is computed.
 // +kubebuilder:validation:XValidation:rule="!has(self.__function__) || self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(self.min).compareTo(quantity(self.max)) <= 0",message="min must not exceed max"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(string(self.min)).compareTo(quantity(string(self.max))) <= 0",message="min must not exceed max"
 type ResourceEstimate struct {
 	// Function is Percentile, Max or, for cpu, Pattern. The default is Percentile for cpu and Max for memory.
 	// +optional

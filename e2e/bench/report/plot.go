@@ -25,7 +25,9 @@ type Curve struct {
 type Plot struct {
 	Title, X, Y string
 	LogX, LogY  bool
-	Curves      []Curve
+	// Bare draws lines without a mark at each point, for curves of many.
+	Bare   bool
+	Curves []Curve
 }
 
 // Group is a group of bars of a Columns chart.
@@ -86,6 +88,11 @@ func (c Plot) WriteSVG(path string) error {
 		line.Color = palette[i%len(palette)]
 		line.Width = vg.Points(1.5)
 		marks.Color, marks.Shape = line.Color, draw.CircleGlyph{}
+		if c.Bare {
+			p.Add(line)
+			p.Legend.Add(curve.Name, line)
+			continue
+		}
 		p.Add(line, marks)
 		p.Legend.Add(curve.Name, line, marks)
 	}
