@@ -33,6 +33,13 @@ type member struct {
 type bound struct {
 	*member
 	series []atomic.Pointer[estimate.Series]
+	gone   atomic.Bool // it is bound no longer, or to another workload
+}
+
+// kept is what the registry keeps in the place of a container.
+type kept struct {
+	pod    *bound
+	series *estimate.Series
 }
 
 // NewRegistry returns an empty registry.
@@ -66,6 +73,9 @@ func (r *Registry) Set(scaler types.NamespacedName, w estimate.Workload, pods, c
 	for name := range now.pods {
 		key := types.NamespacedName{Namespace: scaler.Namespace, Name: name}
 		if known := r.pods[key]; known == nil || known.member != now {
+			if known != nil { // another scaler's, until now
+				known.gone.Store(true)
+			}
 			r.pods[key] = &bound{member: now, series: make([]atomic.Pointer[estimate.Series], len(containers))}
 		}
 	}
@@ -93,6 +103,7 @@ func (r *Registry) unbind(namespace string, m *member, keep sets.Set[string]) (g
 	for name := range m.pods {
 		key := types.NamespacedName{Namespace: namespace, Name: name}
 		if known := r.pods[key]; !keep.Has(name) && known != nil && known.member == m {
+			known.gone.Store(true)
 			delete(r.pods, key)
 			gone = append(gone, name)
 		}
@@ -123,28 +134,39 @@ func (r *Registry) Pods(yield func(namespace, pod string, w estimate.Workload)) 
 // Sink feeds usage to a store. A registry feeds one store.
 func (r *Registry) Sink(store *estimate.Store) usage.Sink {
 	return func(u usage.Usage) {
-		if x := r.series(store, u); x != nil {
-			x.Observe(u.At, u.MilliCPU, u.MemoryBytes)
+		if u.Place != nil {
+			if k, ok := u.Place.Kept.(*kept); ok && !k.pod.gone.Load() {
+				k.series.Observe(u.At, u.MilliCPU, u.MemoryBytes)
+				return
+			}
+		}
+		p, x := r.series(store, u)
+		if x == nil {
+			return
+		}
+		x.Observe(u.At, u.MilliCPU, u.MemoryBytes)
+		if u.Place != nil {
+			u.Place.Kept = &kept{p, x}
 		}
 	}
 }
 
-// series is the place of a container of a pod; nil where it is not bound, or injected into the pod.
-func (r *Registry) series(store *estimate.Store, u usage.Usage) *estimate.Series {
+// series is the place of a container of a pod in the store; nil where it is not bound, or injected into the pod.
+func (r *Registry) series(store *estimate.Store, u usage.Usage) (*bound, *estimate.Series) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	p := r.pods[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}]
 	if p == nil {
-		return nil
+		return nil, nil
 	}
 	i := slices.Index(p.containers, u.Container)
 	if i < 0 {
-		return nil
+		return nil, nil
 	}
 	if x := p.series[i].Load(); x != nil {
-		return x
+		return p, x
 	}
 	x := store.SeriesOf(&p.keys[i], u.Pod)
 	p.series[i].Store(x)
-	return x
+	return p, x
 }

@@ -21,6 +21,23 @@ func sample(pod, container string, milliCPU float64) usage.Usage {
 }
 
 func TestUsageReachesTheWorkloadThatIsBoundNow(t *testing.T) {
+	for name, keep := range map[string]bool{"with places": true, "without": false} {
+		t.Run(name, func(t *testing.T) { usageReaches(t, keep) })
+	}
+}
+
+func usageReaches(t *testing.T, keep bool) {
+	places := map[string]*usage.Place{}
+	sample := func(pod, container string, milliCPU float64) usage.Usage {
+		u := sample(pod, container, milliCPU)
+		if keep {
+			if places[pod+container] == nil {
+				places[pod+container] = &usage.Place{}
+			}
+			u.Place = places[pod+container]
+		}
+		return u
+	}
 	store := estimate.NewStore(estimate.Options{})
 	r := NewRegistry()
 	sink := r.Sink(store)
@@ -93,6 +110,7 @@ func BenchmarkSink(b *testing.B) {
 			name := fmt.Sprintf("service-%d-7d9fbd6c4f-%05d", w, p)
 			pods = append(pods, name)
 			u := sample(name, "app", float64(20+p))
+			u.Place = &usage.Place{}
 			u.MemoryBytes = 100 << 20
 			samples = append(samples, u)
 		}

@@ -51,6 +51,7 @@ type seen struct {
 	takenAt         time.Time // by our clock, when cpuAt was taken
 	cpuSeconds      float64
 	round           uint64
+	place           *Place
 }
 
 // tracker turns the samples of one place, in the order of time, into usage.
@@ -92,7 +93,10 @@ func (t *tracker) usage(s Sample, taken time.Time) (Usage, bool) {
 	before, known := t.last[id]
 	now := before
 	now.round = t.round
-	u := Usage{Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, MilliCPU: math.NaN(), MemoryBytes: math.NaN()}
+	if now.place == nil && !taken.IsZero() {
+		now.place = &Place{}
+	}
+	u := Usage{Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, MilliCPU: math.NaN(), MemoryBytes: math.NaN(), Place: now.place}
 	if !s.CPUAt.IsZero() {
 		switch {
 		case !(s.CPUSeconds >= 0) || math.IsInf(s.CPUSeconds, 1) || s.Rated && !(s.Cores >= 0 && s.Cores <= maxCores):

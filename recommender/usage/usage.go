@@ -18,7 +18,13 @@ type Usage struct {
 	MilliCPU float64
 	// MemoryBytes is the working set; NaN when unknown.
 	MemoryBytes float64
+	// Place is the container's, the same from one sample to the next, and used by one goroutine at a time. Nil where the
+	// source has none.
+	Place *Place
 }
+
+// Place is where a sink keeps what it found for a container, so that it need not look it up for each sample.
+type Place struct{ Kept any }
 
 // Sample is what a source reads: a counter of CPU, or its rate where Rated, and a gauge of memory.
 type Sample struct {

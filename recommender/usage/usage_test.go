@@ -173,9 +173,9 @@ func TestAnOpenMetricsFileIsReplayedInTheOrderOfTime(t *testing.T) {
 	nan := math.NaN()
 	at := func(second float64) time.Time { return t0.Add(time.Duration(second * float64(time.Second))) }
 	want := []Usage{
-		{"shop", "a", "app", at(0), nan, 100},
-		{"shop", "b", "app", at(30.5), nan, 200},
-		{"shop", "b", "app", at(60), 500, nan},
+		{"shop", "a", "app", at(0), nan, 100, nil},
+		{"shop", "b", "app", at(30.5), nan, 200, nil},
+		{"shop", "b", "app", at(60), 500, nan, nil},
 	}
 	if d := cmp.Diff(want, collect(t, OpenMetrics(strings.NewReader(openMetrics))), cmpopts.EquateNaNs()); d != "" {
 		t.Error(d)
