@@ -111,7 +111,9 @@ func (s *Store) Evicted(k Key, at time.Time, memoryBytes float64) bool {
 	defer sh.mu.Unlock()
 	in := s.container(sh, id, k).incident()
 	end := seconds(at) + evictionFloorFor
-	if end <= in.floorEnd && memoryBytes <= in.floor || end+evictionFloorFor < in.floorEnd {
+	known := end <= in.floorEnd && memoryBytes <= in.floor
+	over := end <= in.floorEnd-min(in.floorEnd, evictionFloorFor) // it was over when the latest came
+	if known || over {
 		return false
 	}
 	if seconds(at) > in.floorEnd {

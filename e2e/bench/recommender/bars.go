@@ -152,5 +152,34 @@ func scaleBars(rows []Row) []report.Bar {
 		}
 		out = append(out, bar)
 	}
+	if growth := registerGrowth(rows, Supercargo); growth > 0 {
+		bar := report.Bar{Name: "growth of the time to register over that of their number (1: linear)", Limit: 1.5, Got: growth}
+		if peer := registerGrowth(rows, VPA); peer > 0 {
+			bar.Note = "VPA: " + report.Significant(peer)
+		}
+		out = append(out, bar)
+	}
 	return out
+}
+
+// registerGrowth is by how many times more the time to register grew than the number of containers, from the least to
+// the largest scale; 0 where there are not two.
+func registerGrowth(rows []Row, engine string) float64 {
+	var least, largest *Row
+	for i := range rows {
+		r := &rows[i]
+		if r.Engine != engine || r.RegisterSeconds == 0 {
+			continue
+		}
+		if least == nil || r.Containers < least.Containers {
+			least = r
+		}
+		if largest == nil || r.Containers > largest.Containers {
+			largest = r
+		}
+	}
+	if least == nil || least.Containers == largest.Containers {
+		return 0
+	}
+	return largest.RegisterSeconds / least.RegisterSeconds / (float64(largest.Containers) / float64(least.Containers))
 }
