@@ -11,7 +11,7 @@ import (
 // Bars are the figures to reach, from the rows of a run.
 func Bars(rows []Row) []report.Bar {
 	var out []report.Bar
-	for _, c := range []string{caseAll, caseHeldOut, caseRecorded} {
+	for _, c := range []string{caseAll, caseHeldOut, caseRecorded, caseKruize} {
 		for _, than := range []struct {
 			setting string
 			saving  float64
@@ -153,7 +153,7 @@ func scaleBars(rows []Row) []report.Bar {
 		out = append(out, bar)
 	}
 	if growth := registerGrowth(rows, Supercargo); growth > 0 {
-		bar := report.Bar{Name: "growth of the time to register over that of their number (1: linear)", Limit: 1.5, Got: growth}
+		bar := report.Bar{Name: "times the time to register when scalers double (2: linear)", Limit: 3, Got: growth}
 		if peer := registerGrowth(rows, VPA); peer > 0 {
 			bar.Note = "VPA: " + report.Significant(peer)
 		}
@@ -162,24 +162,19 @@ func scaleBars(rows []Row) []report.Bar {
 	return out
 }
 
-// registerGrowth is by how many times more the time to register grew than the number of containers, from the least to
-// the largest scale; 0 where there are not two.
+// registerGrowth is by how many times the time to register grew from half the largest scale to the largest; 0 where there
+// are not both. Smaller scales take too few milliseconds to say much.
 func registerGrowth(rows []Row, engine string) float64 {
-	var least, largest *Row
-	for i := range rows {
-		r := &rows[i]
-		if r.Engine != engine || r.RegisterSeconds == 0 {
-			continue
-		}
-		if least == nil || r.Containers < least.Containers {
-			least = r
-		}
-		if largest == nil || r.Containers > largest.Containers {
-			largest = r
+	at := map[int]float64{}
+	largest := 0
+	for _, r := range rows {
+		if r.Engine == engine && r.RegisterSeconds > 0 {
+			at[r.Containers] = r.RegisterSeconds
+			largest = max(largest, r.Containers)
 		}
 	}
-	if least == nil || least.Containers == largest.Containers {
+	if at[largest/2] == 0 {
 		return 0
 	}
-	return largest.RegisterSeconds / least.RegisterSeconds / (float64(largest.Containers) / float64(least.Containers))
+	return at[largest] / at[largest/2]
 }

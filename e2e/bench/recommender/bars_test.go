@@ -51,3 +51,16 @@ func TestBothEnginesAreMeasuredAtAScale(t *testing.T) {
 		t.Error("an engine that there is not was measured")
 	}
 }
+
+func TestGrowthIsThatOfTheLastDoubling(t *testing.T) {
+	rows := []Row{
+		{Engine: VPA, Containers: 10, RegisterSeconds: 9}, {Engine: VPA, Containers: 20, RegisterSeconds: 1},
+		{Engine: VPA, Containers: 40, RegisterSeconds: 4}, {Engine: Supercargo, Containers: 40, RegisterSeconds: 7},
+	}
+	if got := registerGrowth(rows, VPA); got != 4 {
+		t.Errorf("grew %v times, want 4", got)
+	}
+	if got := registerGrowth(rows, Supercargo); got != 0 {
+		t.Errorf("of one scale it is said to have grown %v times", got)
+	}
+}

@@ -80,7 +80,8 @@ func scales(short bool) []Scale {
 	for _, n := range sizes {
 		out = append(out, Scale{Engine: Supercargo, Containers: n, Rounds: 20}, Scale{Engine: VPA, Containers: n, Rounds: 20})
 	}
-	return append(out, Scale{Engine: Supercargo, Containers: large, Rounds: 15, Filled: true})
+	// A whole hour: histories are condensed once in each.
+	return append(out, Scale{Engine: Supercargo, Containers: large, Rounds: 60, Filled: true})
 }
 
 func (o Options) write(rows []Row, cases []Case) error {
@@ -128,7 +129,7 @@ func (o Options) write(rows []Row, cases []Case) error {
 // inDocs keeps the table of the page short; the JSON has all rows.
 func inDocs(r Row) bool {
 	switch r.Setting {
-	case settingDefault, settingNoFloors, "percentile-only", "thrifty", "lean-3m+3m", "lean-4m+7m", "lean-6m+12m", "cautious", "p99-no-floors":
+	case settingDefault, settingNoFloors, "percentile-only", "steady", "thrifty", "lean-3m+3m", "lean-4m+7m", "lean-6m+12m", "cautious", "p99-no-floors":
 		return true
 	}
 	return r.Engine == Kruize

@@ -62,6 +62,13 @@ func cautious() estimate.Policy {
 	return p
 }
 
+// steady is for workloads of whole cores: a lower percentile, bursts worth more, and more on the maximum of memory.
+func steady() estimate.Policy {
+	p := estimate.DefaultPolicy()
+	p.CPU.Percentile, p.CPU.Burst, p.Memory.Overhead = 90, 12, 0.15
+	return p
+}
+
 // Settings are the points that are replayed.
 func Settings() []Setting {
 	var out []Setting
@@ -75,6 +82,7 @@ func Settings() []Setting {
 		ours(fmt.Sprintf("lean-%dm+%dm", m[0], m[1]), true, Lean(m[0], m[1]))
 	}
 	ours("cautious", true, cautious())
+	ours("steady", false, steady())
 	recent := estimate.DefaultPolicy()
 	recent.CPU.Lookback = 6 * time.Hour
 	ours("lookback-6h", false, recent)
