@@ -54,8 +54,10 @@ func TestBothEnginesAreMeasuredAtAScale(t *testing.T) {
 
 func TestGrowthIsThatOfTheLastDoubling(t *testing.T) {
 	rows := []Row{
-		{Engine: VPA, Containers: 10, RegisterSeconds: 9}, {Engine: VPA, Containers: 20, RegisterSeconds: 1},
-		{Engine: VPA, Containers: 40, RegisterSeconds: 4}, {Engine: Supercargo, Containers: 40, RegisterSeconds: 7},
+		{Engine: VPA, Containers: 10, RegisterSeconds: 9},
+		{Engine: VPA, Containers: 20, RegisterSeconds: 1},
+		{Engine: VPA, Containers: 40, RegisterSeconds: 4},
+		{Engine: Supercargo, Containers: 40, RegisterSeconds: 7},
 	}
 	if got := registerGrowth(rows, VPA); got != 4 {
 		t.Errorf("grew %v times, want 4", got)
