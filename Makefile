@@ -218,6 +218,13 @@ bench-consolidation: ## Consolidation against Karpenter's (SHORT=1, ARGS="--pods
 bench-e2e: build ## Supercargo against stock Karpenter, 1,000 pods from pending to settled; up to 20 minutes (SHORT=1, ARGS=)
 	@go -C e2e/bench run ./endtoend --out=$(CURDIR)/$(OUT)/bench $(if $(SHORT),--short,--docs=$(CURDIR)/docs) $(ARGS)
 
+# SHORT=1 takes less than a minute and writes nothing to docs/.
+.PHONY: bench-recommender
+bench-recommender: ## The estimate against VPA's, on real traces (SHORT=1, ARGS="--traces DIR", ARGS=--help)
+	@mkdir -p $(BIN)
+	@go -C e2e/bench build -o $(CURDIR)/$(BIN)/bench-recommender ./cmd/bench-recommender
+	@$(BIN)/bench-recommender $(if $(SHORT),--short,--docs docs) $(ARGS)
+
 ##@ Try
 
 # USAGE=FILE.csv.gz, KEEP=1 leaves it running, OUTPUT=json; DEMO_ARGS for anything else.

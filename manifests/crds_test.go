@@ -108,8 +108,16 @@ func TestEveryExampleIsValid(t *testing.T) {
 	}
 }
 
-// validate does to an object what the API server does when it is created: unknown fields, defaults, schema, CEL.
+// validate fails the test for every problem of an object.
 func validate(t *testing.T, definition *apiextensions.CustomResourceDefinition, object *unstructured.Unstructured) {
+	t.Helper()
+	for _, problem := range problems(t, definition, object) {
+		t.Error(problem)
+	}
+}
+
+// problems does to an object what the API server does when it is created: unknown fields, defaults, schema, CEL.
+func problems(t *testing.T, definition *apiextensions.CustomResourceDefinition, object *unstructured.Unstructured) (out []string) {
 	t.Helper()
 	validationSchema, err := apiextensions.GetSchemaForVersion(definition, object.GroupVersionKind().Version)
 	if err != nil || validationSchema == nil {
@@ -121,7 +129,7 @@ func validate(t *testing.T, definition *apiextensions.CustomResourceDefinition, 
 	}
 	unknown := pruning.PruneWithOptions(object.Object, structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	for _, path := range unknown {
-		t.Errorf("unknown field %s", path)
+		out = append(out, "unknown field "+path)
 	}
 	defaulting.Default(object.Object, structural)
 	validator, _, err := schemavalidation.NewSchemaValidator(validationSchema.OpenAPIV3Schema)
@@ -129,10 +137,11 @@ func validate(t *testing.T, definition *apiextensions.CustomResourceDefinition, 
 		t.Fatal(err)
 	}
 	for _, err := range schemavalidation.ValidateCustomResource(nil, object.Object, validator) {
-		t.Error(err)
+		out = append(out, err.Error())
 	}
 	violations, _ := cel.NewValidator(structural, true, celconfig.PerCallLimit).Validate(t.Context(), nil, structural, object.Object, nil, celconfig.RuntimeCELCostBudget)
 	for _, err := range violations {
-		t.Error(err)
+		out = append(out, err.Error())
 	}
+	return out
 }

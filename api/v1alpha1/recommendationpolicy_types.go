@@ -6,7 +6,7 @@ import (
 )
 
 // EstimateFunction turns usage into one number.
-// +kubebuilder:validation:Enum=Percentile;Max
+// +kubebuilder:validation:Enum=Percentile;Max;Pattern
 type EstimateFunction string
 
 const (
@@ -14,6 +14,9 @@ const (
 	FunctionPercentile EstimateFunction = "Percentile"
 	// FunctionMax takes the highest usage in the lookback.
 	FunctionMax EstimateFunction = "Max"
+	// FunctionPattern takes the percentile of the usage in this hour of the week and the next, the highest of the last four
+	// weeks; until two weeks of both are known, it is FunctionPercentile. It is for cpu.
+	FunctionPattern EstimateFunction = "Pattern"
 )
 
 // Aggregation joins the pods of a workload.
@@ -29,9 +32,9 @@ const (
 
 // ResourceEstimate is how the need of one resource is computed.
 // +kubebuilder:validation:XValidation:rule="!has(self.__function__) || self.__function__ != 'Max' || !has(self.percentile)",message="percentile has no meaning with function Max"
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(self.min).compareTo(quantity(self.max)) <= 0",message="min must not exceed max"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || quantity(string(self.min)).compareTo(quantity(string(self.max))) <= 0",message="min must not exceed max"
 type ResourceEstimate struct {
-	// Function is Percentile or Max. The default is Percentile for cpu and Max for memory.
+	// Function is Percentile, Max or, for cpu, Pattern. The default is Percentile for cpu and Max for memory.
 	// +optional
 	Function EstimateFunction `json:"function,omitempty"`
 	// Percentile of the usage, 1 to 100. Default 95.
@@ -53,6 +56,11 @@ type ResourceEstimate struct {
 	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?%$`
 	// +optional
 	Overhead string `json:"overhead,omitempty"`
+	// Burst is what covering one more percent of the samples may cost: beyond percentile and overhead the request is
+	// raised as long as each further percent costs no more. Small workloads so get room for their bursts, which costs
+	// little, and large ones do not. Default 3m for cpu and 0 for memory; 0 turns it off.
+	// +optional
+	Burst *resource.Quantity `json:"burst,omitempty"`
 	// Min is the least that is recommended.
 	// +optional
 	Min *resource.Quantity `json:"min,omitempty"`
@@ -91,8 +99,30 @@ type OOMPolicy struct {
 	Max string `json:"max,omitempty"`
 }
 
-// SurgePolicy says how a sudden rise of usage is answered.
-// +kubebuilder:validation:XValidation:rule="!self.enabled",message="surge is not supported by this version; leave it out or set enabled: false"
+// NewcomerPolicy says what a workload gets on top while little is known of it. Requests that a workload has already are
+// not raised for it, unless a person turned the workload on by hand.
+type NewcomerPolicy struct {
+	// For is how long a workload is a newcomer since it was first seen; 0s turns this off. Default 8h.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
+	// +optional
+	For *metav1.Duration `json:"for,omitempty"`
+	// CPU is added to the cpu request; a newcomer's bursts are worth twice as much, too. Default 3m.
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// Memory is the least distance of the memory request from the peak, up to six times the peak. Default 72Mi.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// MinMemory is the least memory of a newcomer, up to six times its peak. Default 128Mi.
+	// +optional
+	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
+}
+
+// SurgePolicy says how a sudden rise of usage is answered: where the pods' mean usage is above the recommendation by 100m
+// and by 100% of cpu, or by 100Mi and by 20% of memory, the lookback halves every 15 minutes, to 15 minutes at least, and the
+// percentile rises every 5 minutes by a fifth of what is missing to 100, until the surge expires: after 12 h at the 50th
+// percentile, 1 h at the 99th. Where the function is Max, there is nothing to do.
 type SurgePolicy struct {
 	// Enabled turns surge handling on.
 	Enabled bool `json:"enabled"`
@@ -114,6 +144,7 @@ type NodeFit struct {
 }
 
 // RecommendationPolicySpec says how recommendations are computed.
+// +kubebuilder:validation:XValidation:rule="!has(self.memory) || !has(self.memory.__function__) || self.memory.__function__ != 'Pattern'",message="function Pattern is for cpu; use Max or Percentile for memory"
 type RecommendationPolicySpec struct {
 	// CPU estimate. Default: 95th percentile of 7 d, averaged over pods, 10% overhead, at least 10m.
 	// +kubebuilder:default={}
@@ -134,6 +165,9 @@ type RecommendationPolicySpec struct {
 	// NodeFit shapes requests so that pods fill a typical node. Default: they are not shaped.
 	// +optional
 	NodeFit *NodeFit `json:"nodeFit,omitempty"`
+	// Newcomer says what a workload gets on top while little is known of it.
+	// +optional
+	Newcomer *NewcomerPolicy `json:"newcomer,omitempty"`
 	// Surge says how a sudden rise of usage is answered.
 	// +optional
 	Surge *SurgePolicy `json:"surge,omitempty"`

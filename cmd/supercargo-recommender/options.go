@@ -14,10 +14,17 @@ import (
 	"supercargo.dev/cost"
 	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/resize"
+	"supercargo.dev/recommender/usage"
 )
 
 // maxHistory is the longest lookback that a RecommendationPolicy may have, with a day to spare.
 const maxHistory = 31 * 24 * time.Hour
+
+// Sources of usage while the recommender runs.
+const (
+	sourceKubelet    = "kubelet"
+	sourceMetricsAPI = "metrics-api"
+)
 
 type options struct {
 	kubeconfig           string
@@ -31,6 +38,7 @@ type options struct {
 	workers              int
 	seed                 uint64
 
+	usageSource        string
 	scrapeInterval     time.Duration
 	scrapeConcurrency  int
 	retention          time.Duration
@@ -39,6 +47,7 @@ type options struct {
 	prometheusURL      string
 	prometheusSelector string
 	prometheusStep     time.Duration
+	prometheusClient   usage.ClientOptions
 	historyWindow      time.Duration
 
 	webhookAddress string
@@ -60,7 +69,7 @@ func defaultOptions() options {
 	return options{
 		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
 		qps: 100, burst: 200, workers: 8, seed: 1,
-		scrapeInterval: time.Minute, scrapeConcurrency: 16, retention: 8 * 24 * time.Hour, checkpointInterval: 5 * time.Minute,
+		usageSource: sourceKubelet, scrapeInterval: time.Minute, scrapeConcurrency: 16, retention: 8 * 24 * time.Hour, checkpointInterval: 5 * time.Minute,
 		historyWindow: 8 * 24 * time.Hour, prometheusStep: 5 * time.Minute,
 		webhookAddress: ":9443", deferredDeadline: 10 * time.Minute, retryAfter: time.Hour,
 		resizeEvery: rates[resize.KindResize].Global.Every, resizeBurst: rates[resize.KindResize].Global.Burst,
@@ -82,7 +91,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.workers, "workers", o.workers, "WorkloadScalers reconciled at once")
 	f.Uint64Var(&o.seed, "seed", o.seed, "seed of the jitter of visits to nodes")
 
-	f.DurationVar(&o.scrapeInterval, "scrape-interval", o.scrapeInterval, "time between two visits of a node's kubelet")
+	f.StringVar(&o.usageSource, "usage-source", o.usageSource, "kubelet: /metrics/resource of every kubelet through the API server; metrics-api: metrics.k8s.io, where a metrics-server runs and kubelets may not be reached")
+	f.DurationVar(&o.scrapeInterval, "scrape-interval", o.scrapeInterval, "time between two visits of a node's kubelet, or of metrics.k8s.io")
 	f.IntVar(&o.scrapeConcurrency, "scrape-concurrency", o.scrapeConcurrency, "nodes visited at once")
 	f.DurationVar(&o.retention, "history-retention", o.retention, "how far back usage is kept; no lookback reaches further")
 	f.DurationVar(&o.checkpointInterval, "checkpoint-interval", o.checkpointInterval, "time between two checkpoints of the history")
@@ -90,6 +100,14 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.prometheusURL, "prometheus-url", o.prometheusURL, "Prometheus-compatible server with usage from before the start")
 	f.StringVar(&o.prometheusSelector, "prometheus-selector", o.prometheusSelector, `label matchers added to every query, for example cluster="a"`)
 	f.DurationVar(&o.prometheusStep, "prometheus-step", o.prometheusStep, "time between two samples asked for")
+	c := &o.prometheusClient
+	f.StringVar(&c.BearerTokenFile, "prometheus-bearer-token-file", "", "file with a token for --prometheus-url; it is read anew with each request")
+	f.StringVar(&c.Username, "prometheus-username", "", "user name for --prometheus-url, with --prometheus-password-file")
+	f.StringVar(&c.PasswordFile, "prometheus-password-file", "", "file with the password of --prometheus-username")
+	f.StringVar(&c.CAFile, "prometheus-ca-file", "", "certificates in PEM that the server of --prometheus-url is checked against; empty: the system's")
+	f.BoolVar(&c.InsecureSkipVerify, "prometheus-insecure-skip-verify", false, "accept any certificate of --prometheus-url")
+	f.StringArrayVar(&c.Headers, "prometheus-header", nil, `header of requests to --prometheus-url, for example "X-Scope-OrgID: team-a"; may be given several times`)
+	f.DurationVar(&c.Timeout, "prometheus-timeout", 5*time.Minute, "time limit of one request to --prometheus-url")
 	f.DurationVar(&o.historyWindow, "history-window", o.historyWindow, "how far back --prometheus-url is asked")
 
 	f.StringVar(&o.webhookAddress, "webhook-bind-address", o.webhookAddress, "address of the admission webhook; 0 turns it off, and with it all but resizes in place")
@@ -146,6 +164,12 @@ func (o *options) validate() error {
 	}
 	if o.historyFile != "" && o.prometheusURL != "" {
 		return errors.New("--history-file and --prometheus-url exclude each other")
+	}
+	if o.usageSource != sourceKubelet && o.usageSource != sourceMetricsAPI {
+		return fmt.Errorf("--usage-source is %q; it must be %s or %s", o.usageSource, sourceKubelet, sourceMetricsAPI)
+	}
+	if _, err := usage.NewClient(o.prometheusClient); err != nil {
+		return fmt.Errorf("--prometheus-*: %w", err)
 	}
 	if _, _, err := o.webhookHostPort(); err != nil {
 		return err

@@ -25,6 +25,10 @@ package main
 
 // +kubebuilder:rbac:groups="",resources=nodes/proxy,verbs=get
 
+// With --usage-source=metrics-api: metrics.k8s.io instead.
+
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods,verbs=list
+
 // How it acts: resize in place, eviction (which honours disruption budgets), or a rollout through the pod template of a Deployment.
 
 // +kubebuilder:rbac:groups="",resources=pods/resize,verbs=patch

@@ -120,8 +120,12 @@ func (r *recommender) usage() error {
 		return fmt.Errorf("building the client of kubelets, %w", err)
 	}
 	logger := ctrl.Log.WithName("usage")
+	source, nodes := usage.NewKubelet(clientset.CoreV1().RESTClient()), r.nodes
+	if r.options.usageSource == sourceMetricsAPI {
+		source, nodes = usage.NewMetricsAPI(clientset.CoreV1().RESTClient()), func() []string { return []string{usage.Cluster} }
+	}
 	collector, err := usage.NewCollector(usage.CollectorOptions{
-		Source: usage.NewKubelet(clientset.CoreV1().RESTClient()), Sink: r.registry.Sink(r.store), Clock: r.clock, Nodes: r.nodes,
+		Source: source, Sink: r.registry.Sink(r.store), Clock: r.clock, Nodes: nodes,
 		Interval: r.options.scrapeInterval, Concurrency: r.options.scrapeConcurrency, Seed: r.options.seed,
 		OnError: func(node string, err error) {
 			logger.V(1).Info("usage of a node could not be read", "node", node, "error", err.Error())
@@ -220,8 +224,12 @@ func (r *recommender) past() func() (usage.Stream, error) {
 	case r.options.prometheusURL != "":
 		return func() (usage.Stream, error) {
 			now := r.clock.Now()
+			c, err := usage.NewClient(r.options.prometheusClient)
+			if err != nil {
+				return nil, fmt.Errorf("building the client of the Prometheus server, %w", err)
+			}
 			return usage.Prometheus(usage.PrometheusOptions{
-				URL: r.options.prometheusURL, From: now.Add(-r.options.historyWindow), To: now, Step: r.options.prometheusStep,
+				URL: r.options.prometheusURL, Client: c, From: now.Add(-r.options.historyWindow), To: now, Step: r.options.prometheusStep,
 				Selector: r.options.prometheusSelector,
 			})
 		}

@@ -135,7 +135,7 @@ func (f *Filler) pass(ctx context.Context) bool {
 	}
 	f.mu.Unlock()
 	var samples int
-	reached := map[series]time.Time{}
+	reached := map[series]*progress{}
 	for attempt := 1; ; attempt++ {
 		n, err := f.read(ctx, batch, reached)
 		samples += n
@@ -180,9 +180,15 @@ func (f *Filler) pass(ctx context.Context) bool {
 // series is what one container of one pod used.
 type series struct{ namespace, pod, container string }
 
+// progress is how far a series has been read, and where it goes.
+type progress struct {
+	at time.Time
+	to *estimate.Series
+}
+
 // read puts the samples of a batch into their histories. reached remembers how far each series has come over attempts, so that one
 // that begins anew counts nothing twice.
-func (f *Filler) read(ctx context.Context, batch map[estimate.Workload]request, reached map[series]time.Time) (samples int, err error) {
+func (f *Filler) read(ctx context.Context, batch map[estimate.Workload]request, reached map[series]*progress) (samples int, err error) {
 	workloads := make([]estimate.Workload, 0, len(batch))
 	for w := range batch {
 		workloads = append(workloads, w)
@@ -206,12 +212,17 @@ func (f *Filler) read(ctx context.Context, batch map[estimate.Workload]request, 
 			return nil
 		}
 		s := series{u.Namespace, u.Pod, u.Container}
-		if !u.At.After(reached[s]) {
+		p := reached[s]
+		if p == nil {
+			key := estimate.Key{Namespace: w.Namespace, Kind: w.Kind, Name: w.Name, Container: u.Container}
+			p = &progress{to: f.Store.Series(key, u.Pod)}
+			reached[s] = p
+		}
+		if !u.At.After(p.at) {
 			return nil
 		}
-		reached[s] = u.At
-		key := estimate.Key{Namespace: w.Namespace, Kind: w.Kind, Name: w.Name, Container: u.Container}
-		f.Store.Observe(key, u.Pod, u.At, u.MilliCPU, u.MemoryBytes)
+		p.at = u.At
+		p.to.Observe(u.At, u.MilliCPU, u.MemoryBytes)
 		samples++
 		return nil
 	})

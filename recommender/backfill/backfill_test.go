@@ -59,7 +59,7 @@ func TestEverySampleIsCountedOnce(t *testing.T) {
 	w := workloadOf("Deployment.apps", "web")
 	f.Restored(map[estimate.Workload]time.Time{w: now.Add(-10 * time.Minute)}) // three of them are known
 	batch := map[estimate.Workload]request{w: {before: now.Add(-3 * time.Minute)}}
-	reached := map[series]time.Time{}
+	reached := map[series]*progress{}
 	first, err := f.read(t.Context(), batch, reached)
 	if err == nil || first != 2 {
 		t.Errorf("the first attempt put %d samples, error %v", first, err)

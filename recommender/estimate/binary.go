@@ -16,7 +16,9 @@ import (
 //	4 bytes CRC-32C of all before, big endian
 const (
 	checkpointMagic   = "SCh"
-	checkpointVersion = 1
+	checkpointVersion = 2
+	// checkpointBefore had neither surges nor patterns; it is still read.
+	checkpointBefore = 1
 	// maxName is more than any name in Kubernetes may have.
 	maxName = 1024
 )
@@ -40,6 +42,7 @@ func (h History) MarshalBinary() ([]byte, error) {
 			b = binary.BigEndian.AppendUint64(b, w)
 		}
 		b = appendIncidents(b, c.incidents)
+		b = appendPattern(b, c.pattern)
 		b = binary.AppendUvarint(b, uint64(len(c.seats)))
 		for _, x := range c.seats {
 			b = appendString(b, x.pod)
@@ -78,10 +81,27 @@ func appendIncidents(b []byte, in *incidents) []byte {
 	for _, v := range in.held {
 		b = binary.AppendUvarint(b, uint64(v))
 	}
+	for _, since := range in.surge {
+		b = binary.AppendUvarint(b, uint64(since))
+	}
 	b = binary.AppendUvarint(b, uint64(len(in.kills)))
 	for _, k := range in.kills {
 		b = binary.BigEndian.AppendUint64(b, k.id)
 		b = binary.AppendUvarint(b, uint64(k.at))
+	}
+	return b
+}
+
+func appendPattern(b []byte, p *pattern) []byte {
+	b = appendFlag(b, p != nil)
+	if p == nil {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(p.next))
+	for _, week := range p.weeks {
+		for _, bin := range week {
+			b = binary.AppendUvarint(b, uint64(bin))
+		}
 	}
 	return b
 }
@@ -92,14 +112,15 @@ func (h *History) UnmarshalBinary(data []byte) error {
 	if len(data) < head+4 || string(data[:len(checkpointMagic)]) != checkpointMagic {
 		return fmt.Errorf("%w: not a checkpoint", ErrCorrupt)
 	}
-	if v := data[head-1]; v != checkpointVersion {
-		return fmt.Errorf("%w: version %d is not %d", ErrCorrupt, v, checkpointVersion)
+	version := data[head-1]
+	if version != checkpointVersion && version != checkpointBefore {
+		return fmt.Errorf("%w: version %d is neither %d nor %d", ErrCorrupt, version, checkpointVersion, checkpointBefore)
 	}
 	body := data[:len(data)-4]
 	if binary.BigEndian.Uint32(data[len(body):]) != checksum(body) {
 		return fmt.Errorf("%w: checksum does not match", ErrCorrupt)
 	}
-	r := reader{b: body[head:]}
+	r := reader{b: body[head:], version: version}
 	var out History
 	out.Workload = Workload{r.string(), r.string(), r.string()}
 	for range r.count(1) {
@@ -114,8 +135,9 @@ func (h *History) UnmarshalBinary(data []byte) error {
 
 // reader reads fields until one is malformed; from then on everything is zero.
 type reader struct {
-	b      []byte
-	failed bool
+	b       []byte
+	version byte
+	failed  bool
 }
 
 func (r *reader) fail() {
@@ -183,6 +205,9 @@ func (r *reader) container() containerHistory {
 		r.fail()
 	}
 	c.incidents = r.incidents()
+	if r.version > checkpointBefore {
+		c.pattern = r.pattern()
+	}
 	for range r.count(4) {
 		x := seatHistory{pod: r.string(), last: r.second(), released: r.flag()}
 		x.data = append([]byte(nil), r.bytes(r.count(1))...)
@@ -205,13 +230,31 @@ func (r *reader) incidents() *incidents {
 	for i := range in.held {
 		in.held[i] = int64(r.number(math.MaxInt64))
 	}
+	if r.version > checkpointBefore {
+		for i := range in.surge {
+			in.surge[i] = r.second()
+		}
+	}
 	for range r.count(9) {
 		in.kills = append(in.kills, killMark{id: r.fixed(), at: r.second()})
 	}
-	if len(in.kills) > maxKills || hourOf(max(in.extraAt, in.watermark, in.floorEnd)) > maxHour {
+	if len(in.kills) > maxKills || hourOf(max(in.extraAt, in.watermark, in.floorEnd, in.surge[cpu], in.surge[memory])) > maxHour {
 		r.fail()
 	}
 	return in
+}
+
+func (r *reader) pattern() *pattern {
+	if !r.flag() {
+		return nil
+	}
+	p := &pattern{next: uint32(r.number(maxHour))} //nolint:gosec // bounded
+	for h := range p.weeks {
+		for w := range p.weeks[h] {
+			p.weeks[h][w] = uint16(r.number(numBins)) //nolint:gosec // bounded
+		}
+	}
+	return p
 }
 
 // validSeries tells whether a series can be read to its end.

@@ -9,6 +9,7 @@ type container struct {
 	hours       []uint64 // a bit for each hour of the retention: are there samples; a ring by hour since 1970
 	first, last uint32   // times of the oldest and the newest sample in seconds since 1970; 0: none
 	incidents   *incidents
+	pattern     *pattern
 }
 
 // incidents are what most containers never have.
@@ -19,7 +20,8 @@ type incidents struct {
 	watermark uint32     // kills up to then are counted or too old to count
 	floor     float64    // least memory after an eviction, until floorEnd
 	floorEnd  uint32
-	held      [resources]int64 // requests below which nothing goes until confidence is full: history was lost
+	held      [resources]int64  // requests below which nothing goes until confidence is full: history was lost
+	surge     [resources]uint32 // when the latest surge began; 0: there was none
 }
 
 type killMark struct {

@@ -64,12 +64,24 @@ func (p *Policy) rule(r int) *Rule {
 	return &p.Memory
 }
 
-// demand follows the usage of a container to what it needs: overhead, OOM kills, evictions, bounds.
-func (p *Policy) demand(r int, c *container, usage float64, now time.Time, t *trail) int64 {
+// demand follows the usage of a container to what it needs: overhead, bursts, newcomers, OOM kills, evictions, bounds.
+// Newcomer headroom goes up to most; 0: without limit.
+func (p *Policy) demand(r int, c *container, u reading, most int64, now time.Time, t *trail) int64 {
 	rule := p.rule(r)
-	v := usage * (1 + rule.Overhead)
+	v := u.value * (1 + rule.Overhead)
 	if t != nil {
 		t.add(r, "Overhead", v, "plus %s", percent(rule.Overhead))
+	}
+	if burst := u.burst * (1 + rule.Overhead); burst > v {
+		v = burst
+		if t != nil {
+			worth := quantity(r, int64(p.worth(r, c.newcomer(p))))
+			t.add(r, "Burst", v, "%s plus %s: up to there each percent of samples costs at most %s to cover",
+				human(r, u.burst), percent(rule.Overhead), worth.String())
+		}
+	}
+	if c != nil && c.newcomer(p) {
+		v = p.withNewcomer(r, c, v, u.peak, most, t)
 	}
 	if r == memory && c != nil && c.incidents != nil {
 		v = p.incidentDemand(c, v, now, t)
@@ -120,6 +132,11 @@ func (c *container) pressing(now time.Time) bool {
 	}
 	at := min(c.latest(), seconds(now))
 	return c.incidents.left(at) >= minExtra || at < c.incidents.floorEnd
+}
+
+func human(r int, v float64) string {
+	q := quantity(r, roundUp(r, v))
+	return q.String()
 }
 
 func percent(share float64) string {

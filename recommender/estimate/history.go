@@ -17,6 +17,7 @@ type containerHistory struct {
 	first, last uint32
 	hours       []uint64
 	incidents   *incidents
+	pattern     *pattern
 	seats       []seatHistory
 }
 
@@ -37,6 +38,10 @@ func (s *Store) Snapshot(w Workload) (History, bool) {
 	h := History{Workload: known.Workload}
 	for _, c := range known.containers {
 		copied := containerHistory{name: c.name, first: c.first, last: c.last, hours: slices.Clone(c.hours), incidents: c.incidents.clone()}
+		if c.pattern != nil {
+			learnt := *c.pattern
+			copied.pattern = &learnt
+		}
 		for _, x := range c.seats {
 			x.flush(sh.scratch, s.retention)
 			copied.seats = append(copied.seats, seatHistory{pod: x.pod, last: x.last, released: x.released, data: slices.Clone(x.data)})
@@ -68,6 +73,10 @@ func (s *Store) Restore(h History) error {
 		c := s.container(sh, id, k)
 		c.restoreHours(from)
 		c.restoreIncidents(from.incidents)
+		if from.pattern != nil && (c.pattern == nil || c.pattern.next < from.pattern.next) {
+			learnt := *from.pattern
+			c.pattern = &learnt
+		}
 		for _, old := range from.seats {
 			x := sh.seats[s.seatID(id, from.name, old.pod)]
 			if x == nil {
@@ -130,6 +139,7 @@ func (c *container) restoreIncidents(from *incidents) {
 	in.floor = max(in.floor, from.floor)
 	for r := range in.held {
 		in.held[r] = max(in.held[r], from.held[r])
+		in.surge[r] = max(in.surge[r], from.surge[r])
 	}
 }
 

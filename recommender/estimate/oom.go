@@ -99,21 +99,27 @@ func (in *incidents) left(at uint32) float64 {
 }
 
 // Evicted notes that a pod was evicted under memory pressure that it caused while it used memoryBytes: for 8 h the
-// container is given at least that, plus overhead. The caller makes sure of all three: that the pod is managed, was
-// the cause, and that its usage is known.
-func (s *Store) Evicted(k Key, at time.Time, memoryBytes float64) {
+// container is given at least that, plus overhead. It tells whether that was not known before. The caller makes sure of
+// all three: that the pod is managed, was the cause, and that its usage is known.
+func (s *Store) Evicted(k Key, at time.Time, memoryBytes float64) bool {
 	if !(memoryBytes > 0) || math.IsInf(memoryBytes, 1) {
-		return
+		return false
 	}
 	id := s.workloadID(k.Namespace, k.Kind, k.Name)
 	sh := s.shardOf(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	in := s.container(sh, id, k).incident()
-	second := seconds(at)
-	if second > in.floorEnd {
+	end := seconds(at) + evictionFloorFor
+	known := end <= in.floorEnd && memoryBytes <= in.floor
+	over := end <= in.floorEnd-min(in.floorEnd, evictionFloorFor) // it was over when the latest came
+	if known || over {
+		return false
+	}
+	if seconds(at) > in.floorEnd {
 		in.floor = 0
 	}
 	in.floor = max(in.floor, memoryBytes)
-	in.floorEnd = max(in.floorEnd, second+evictionFloorFor)
+	in.floorEnd = max(in.floorEnd, end)
+	return true
 }

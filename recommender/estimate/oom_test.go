@@ -153,3 +153,30 @@ func TestAnEvictionUnderMemoryPressureHoldsMemoryForEightHours(t *testing.T) {
 		t.Errorf("an eviction of which no usage is known changed memory to %dMi", got)
 	}
 }
+
+func TestAnEvictedPodThatLiesAroundCountsOnce(t *testing.T) {
+	s := NewStore(Options{})
+	at := func(hours float64) time.Time { return t0.Add(time.Duration(hours * float64(time.Hour))) }
+	for i, c := range []struct {
+		hours, bytes float64
+		want         bool
+	}{
+		{0, 600 * mi, true},
+		{0, 600 * mi, false},  // seen again
+		{1, 300 * mi, true},   // longer
+		{0, 600 * mi, false},  // seen again
+		{2, 700 * mi, true},   // more
+		{20, 100 * mi, true},  // all before is over
+		{2, 700 * mi, false},  // still there
+		{1, 300 * mi, false},  // still there
+		{20, 100 * mi, false}, // seen again
+	} {
+		if got := s.Evicted(testKey, at(c.hours), c.bytes); got != c.want {
+			t.Errorf("step %d: new %v, want %v", i, got, c.want)
+		}
+	}
+	s.Observe(testKey, "a", at(21), 10, 50*mi)
+	p := DefaultPolicy()
+	p.Newcomer = Newcomer{}
+	within(t, "memory", float64(s.AppendNeeds(nil, testWorkload, &p, at(21))[0].MemoryBytes), 110*mi, 0.02)
+}

@@ -21,15 +21,22 @@ type Policy struct {
 	// Coverage is the share of the lookback that must hold samples for full confidence, 0 to 1.
 	Coverage float64
 	OOM      OOM
+	Newcomer Newcomer
+	// Surge answers usage far above the recommendation.
+	Surge bool
 }
 
 // Rule is how the need of one resource is computed.
 type Rule struct {
 	Max        bool    // the highest usage of the lookback
+	Pattern    bool    // the percentile of this hour of the week; of the lookback until enough weeks are known
 	Percentile float64 // 1 to 100, where Max is false
 	Pooled     bool    // of all pods' samples together instead of averaged over pods
 	Lookback   time.Duration
 	Overhead   float64 // 0.1 is 10%
+	// Burst is what covering one more percent of the samples may cost beyond percentile and overhead, in thousandths of
+	// a core or bytes. 0: nothing.
+	Burst int64
 	// Floor and Ceiling bound the request, in thousandths of a core or bytes. Ceiling 0: none.
 	Floor, Ceiling int64
 }
@@ -41,14 +48,16 @@ type OOM struct {
 }
 
 // DefaultPolicy holds where no RecommendationPolicy is named: CPU by the 95th percentile and memory by the maximum of
-// 7 d, both plus 10%, with full confidence after 24 h and at 40% of the lookback.
+// 7 d, both plus 10%, with full confidence after 24 h and at 40% of the lookback. Burst and newcomer headroom are what
+// replays of real usage were tuned to: see docs/benchmarks.md.
 func DefaultPolicy() Policy {
 	return Policy{
-		CPU:        Rule{Percentile: 95, Lookback: 7 * day, Overhead: 0.1, Floor: 10},
+		CPU:        Rule{Percentile: 95, Lookback: 7 * day, Overhead: 0.1, Burst: 3, Floor: 10},
 		Memory:     Rule{Max: true, Percentile: 95, Lookback: 7 * day, Overhead: 0.1, Floor: 32 << 20},
 		MinWatched: day,
 		Coverage:   0.4,
 		OOM:        OOM{Step: 0.2, Max: 2.5},
+		Newcomer:   Newcomer{For: 8 * time.Hour, MilliCPU: 3, MemoryBytes: 72 << 20, MinMemoryBytes: 128 << 20},
 	}
 }
 
@@ -94,8 +103,10 @@ func ParsePolicy(spec v1alpha1.RecommendationPolicySpec) (Policy, error) {
 		}
 		p.OOM.Max = factor
 	}
-	if spec.Surge != nil && spec.Surge.Enabled {
-		fail("surge.enabled", "surge handling is not supported by this version; leave it out")
+	parseNewcomer(&p.Newcomer, spec.Newcomer, fail)
+	p.Surge = spec.Surge != nil && spec.Surge.Enabled
+	if p.Memory.Pattern {
+		fail("memory.function", "Pattern is for cpu: memory that is taken away by the hour is not given back by the hour; use Max or Percentile")
 	}
 	if len(errs) > 0 {
 		return Policy{}, errors.Join(errs...)
@@ -113,8 +124,10 @@ func parseRule(rule *Rule, name string, r int, e v1alpha1.ResourceEstimate, fail
 		if e.Percentile != nil {
 			fail(name+".percentile", "has no meaning with function Max; leave it out or use function Percentile")
 		}
+	case v1alpha1.FunctionPattern:
+		rule.Max, rule.Pattern = false, true
 	default:
-		fail(name+".function", "%q is neither Percentile nor Max", e.Function)
+		fail(name+".function", "%q is not Percentile, Max or Pattern", e.Function)
 	}
 	if v := e.Percentile; v != nil {
 		if *v < 1 || *v > 100 {
@@ -149,17 +162,12 @@ func parseRule(rule *Rule, name string, r int, e v1alpha1.ResourceEstimate, fail
 		}
 		rule.Overhead = share
 	}
-	bound := func(field string, q *resource.Quantity, into *int64) {
-		if q == nil {
-			return
-		}
-		if q.Sign() < 0 {
-			fail(name+"."+field, "%s is negative", q)
-		}
-		*into = amount(r, *q)
+	readAmount(name+".min", r, e.Min, &rule.Floor, fail)
+	readAmount(name+".max", r, e.Max, &rule.Ceiling, fail)
+	readAmount(name+".burst", r, e.Burst, &rule.Burst, fail)
+	if e.Burst != nil && rule.Max {
+		fail(name+".burst", "has no meaning with function Max, which covers all samples; leave it out")
 	}
-	bound("min", e.Min, &rule.Floor)
-	bound("max", e.Max, &rule.Ceiling)
 	switch {
 	case e.Max != nil && e.Max.Sign() == 0:
 		fail(name+".max", "is 0; leave it out for no maximum")
@@ -168,6 +176,32 @@ func parseRule(rule *Rule, name string, r int, e v1alpha1.ResourceEstimate, fail
 	case e.Min == nil && rule.Ceiling > 0:
 		rule.Floor = min(rule.Floor, rule.Ceiling)
 	}
+}
+
+// readAmount reads a quantity that must not be negative.
+func readAmount(field string, r int, q *resource.Quantity, into *int64, fail func(string, string, ...any)) {
+	if q == nil {
+		return
+	}
+	if q.Sign() < 0 {
+		fail(field, "%s is negative", q)
+	}
+	*into = amount(r, *q)
+}
+
+func parseNewcomer(n *Newcomer, spec *v1alpha1.NewcomerPolicy, fail func(string, string, ...any)) {
+	if spec == nil {
+		return
+	}
+	if f := spec.For; f != nil {
+		if f.Duration < 0 || f.Duration > MaxLookback {
+			fail("newcomer.for", "%s is not between 0s and 720h", f.Duration)
+		}
+		n.For = f.Duration
+	}
+	readAmount("newcomer.cpu", cpu, spec.CPU, &n.MilliCPU, fail)
+	readAmount("newcomer.memory", memory, spec.Memory, &n.MemoryBytes, fail)
+	readAmount("newcomer.minMemory", memory, spec.MinMemory, &n.MinMemoryBytes, fail)
 }
 
 // ParsePercent reads a percentage such as "12.5%" as a share.

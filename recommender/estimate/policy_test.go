@@ -27,19 +27,25 @@ func TestASpecIsReadFieldByField(t *testing.T) {
 	got, err := ParsePolicy(v1alpha1.RecommendationPolicySpec{
 		CPU: v1alpha1.ResourceEstimate{
 			Function: v1alpha1.FunctionPercentile, Percentile: ptr.To(int32(90)), Aggregation: v1alpha1.AggregationPooled,
-			Lookback: "1d12h", Overhead: "12.5%", Min: ptr.To(resource.MustParse("50m")), Max: ptr.To(resource.MustParse("4")),
+			Lookback: "1d12h", Overhead: "12.5%", Burst: ptr.To(resource.MustParse("7m")), Min: ptr.To(resource.MustParse("50m")), Max: ptr.To(resource.MustParse("4")),
 		},
 		Memory:     v1alpha1.ResourceEstimate{Function: v1alpha1.FunctionPercentile, Percentile: ptr.To(int32(99)), Lookback: "2w", Max: ptr.To(resource.MustParse("16Mi"))},
 		Confidence: v1alpha1.ConfidencePolicy{MinWatched: metav1.Duration{Duration: 2 * time.Hour}, Coverage: "10%"},
 		OOM:        v1alpha1.OOMPolicy{Step: "50%", Max: "4"},
+		Surge:      &v1alpha1.SurgePolicy{Enabled: true},
+		Newcomer: &v1alpha1.NewcomerPolicy{
+			For: &metav1.Duration{Duration: time.Hour}, CPU: ptr.To(resource.MustParse("9m")), Memory: ptr.To(resource.MustParse("8Mi")),
+			MinMemory: ptr.To(resource.MustParse("0")),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Policy{
-		CPU:        Rule{Percentile: 90, Pooled: true, Lookback: 36 * time.Hour, Overhead: 0.125, Floor: 50, Ceiling: 4000},
+		CPU:        Rule{Percentile: 90, Pooled: true, Lookback: 36 * time.Hour, Overhead: 0.125, Burst: 7, Floor: 50, Ceiling: 4000},
 		Memory:     Rule{Percentile: 99, Lookback: 14 * day, Overhead: 0.1, Floor: 16 * mi, Ceiling: 16 * mi},
-		MinWatched: 2 * time.Hour, Coverage: 0.1, OOM: OOM{Step: 0.5, Max: 4},
+		MinWatched: 2 * time.Hour, Coverage: 0.1, OOM: OOM{Step: 0.5, Max: 4}, Surge: true,
+		Newcomer: Newcomer{For: time.Hour, MilliCPU: 9, MemoryBytes: 8 * mi},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -82,12 +88,18 @@ func TestSpecsThatCannotWorkAreRefusedByField(t *testing.T) {
 		"a minimum above the maximum": {func(s *spec) {
 			s.Memory.Min, s.Memory.Max = ptr.To(resource.MustParse("2Gi")), ptr.To(resource.MustParse("1Gi"))
 		}, []string{"spec.memory.min"}},
+		"bursts of a maximum": {func(s *spec) {
+			s.CPU.Function, s.CPU.Burst = v1alpha1.FunctionMax, ptr.To(resource.MustParse("1m"))
+		}, []string{"spec.cpu.burst"}},
+		"negative bursts":              {func(s *spec) { s.CPU.Burst = ptr.To(resource.MustParse("-1m")) }, []string{"spec.cpu.burst"}},
+		"a newcomer for two months":    {func(s *spec) { s.Newcomer = &v1alpha1.NewcomerPolicy{For: &metav1.Duration{Duration: 60 * day}} }, []string{"spec.newcomer.for"}},
+		"a newcomer without memory":    {func(s *spec) { s.Newcomer = &v1alpha1.NewcomerPolicy{Memory: ptr.To(resource.MustParse("-1"))} }, []string{"spec.newcomer.memory"}},
 		"a maximum of 0":               {func(s *spec) { s.Memory.Max = ptr.To(resource.MustParse("0")) }, []string{"spec.memory.max"}},
 		"a coverage above 100 percent": {func(s *spec) { s.Confidence.Coverage = "140%" }, []string{"spec.confidence.coverage"}},
 		"a negative time to watch":     {func(s *spec) { s.Confidence.MinWatched.Duration = -1 }, []string{"spec.confidence.minWatched"}},
 		"a step that is no percentage": {func(s *spec) { s.OOM.Step = "x%" }, []string{"spec.oom.step"}},
 		"a factor below 1":             {func(s *spec) { s.OOM.Max = "0.5" }, []string{"spec.oom.max"}},
-		"surge handling":               {func(s *spec) { s.Surge = &v1alpha1.SurgePolicy{Enabled: true} }, []string{"spec.surge.enabled"}},
+		"memory by a pattern":          {func(s *spec) { s.Memory.Function = v1alpha1.FunctionPattern }, []string{"spec.memory.function"}},
 		"several at once":              {func(s *spec) { s.CPU.Lookback, s.OOM.Max = "x", "y" }, []string{"spec.cpu.lookback", "spec.oom.max"}},
 	} {
 		t.Run(name, func(t *testing.T) {

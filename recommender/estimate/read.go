@@ -9,9 +9,37 @@ import (
 // reading is the usage of one resource of a container over a lookback.
 type reading struct {
 	value   float64 // by the function of the rule
+	burst   float64 // up to where covering more samples is worth its cost; 0: no further than value
 	peak    float64 // the highest sample; never understated
 	mean    float64
 	samples uint64
+	surge   *Rule   // the rule that the value is by, in a surge; nil: there is none
+	pattern float64 // the value by the hour of the week, of so many weeks; 0: not known, or not asked for
+	weeks   int
+}
+
+// usage of both resources over their lookbacks; of one that surges, or follows a pattern, what that calls for. The shard
+// is locked.
+func (s *Store) usage(sh *shard, c *container, p *Policy, now uint32) (out [resources]reading) {
+	out = s.read(sh, c, p)
+	if hastened := p.hastened(c); hastened != nil {
+		surged := s.read(sh, c, hastened)
+		for r := range resources {
+			if c.surging(p, r) && surged[r].value > out[r].value {
+				out[r].value, out[r].burst = surged[r].value, max(out[r].burst, surged[r].burst)
+				out[r].surge = hastened.rule(r)
+			}
+		}
+	}
+	if p.CPU.Pattern && out[cpu].samples > 0 {
+		if value, weeks, ok := c.pattern.need(min(now, c.latest()), s.scales[cpu]); ok {
+			recent := *p
+			recent.CPU.Lookback = patternRecent
+			out[cpu].pattern, out[cpu].weeks = max(value, s.read(sh, c, &recent)[cpu].value), weeks
+			out[cpu].value, out[cpu].burst = out[cpu].pattern, 0
+		}
+	}
+	return out
 }
 
 // read computes the usage of both resources over their lookbacks. The shard is locked.
@@ -24,7 +52,8 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 	}
 	w := sh.scratch
 	w.reset()
-	var weighted, mean [resources]float64
+	var weighted, mean, burst [resources]float64
+	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
 			if !rule.Pooled {
@@ -42,7 +71,11 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			n := float64(k.total)
 			out[r].samples += k.total
 			out[r].peak = max(out[r].peak, s.scales[r].at(k.top))
-			weighted[r] += n * k.percentile(rule.Percentile/100, s.scales[r])
+			value := k.percentile(rule.Percentile/100, s.scales[r])
+			weighted[r] += n * value
+			if rule.Burst > 0 {
+				burst[r] += n * k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+			}
 			mean[r] += n * k.mean(s.scales[r])
 		}
 	}
@@ -55,12 +88,16 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			}
 			o.samples, o.peak, o.mean = k.total, s.scales[r].at(k.top), k.mean(s.scales[r])
 			o.value = k.percentile(rule.Percentile/100, s.scales[r])
+			if rule.Burst > 0 {
+				o.burst = k.burst(p.worth(r, newcomer), 1+rule.Overhead, o.value, s.scales[r])
+			}
 		} else if o.samples > 0 {
 			o.mean = mean[r] / float64(o.samples)
 			o.value = weighted[r] / float64(o.samples)
+			o.burst = burst[r] / float64(o.samples)
 		}
 		if rule.Max || rule.Percentile >= 100 {
-			o.value = o.peak
+			o.value, o.burst = o.peak, 0
 		}
 	}
 	return out
@@ -108,7 +145,8 @@ func (c *container) confidence(p *Policy) v1alpha1.Confidence {
 	return out
 }
 
-// Need is what one container needs by usage and policy alone: percentile, overhead, OOM kills, evictions and bounds.
+// Need is what one container needs by usage and policy alone: percentile, overhead, burst and newcomer headroom, OOM
+// kills, evictions and bounds.
 // Confidence, history that was lost, and LimitRanges, which are about the change and not the need, are left out.
 type Need struct {
 	Container string
@@ -127,7 +165,7 @@ func (s *Store) AppendNeeds(dst []Need, w Workload, p *Policy, now time.Time) []
 		return dst
 	}
 	for _, c := range known.containers {
-		usage := s.read(sh, c, p)
+		usage := s.usage(sh, c, p, seconds(now))
 		n := Need{
 			Container: c.name, MeanMilliCPU: usage[cpu].mean, MeanMemoryBytes: usage[memory].mean,
 			Confidence: c.confidence(p).Level,
@@ -135,7 +173,7 @@ func (s *Store) AppendNeeds(dst []Need, w Workload, p *Policy, now time.Time) []
 		var value [resources]int64
 		for r := range resources {
 			if usage[r].samples > 0 {
-				value[r] = p.demand(r, c, usage[r].value, now, nil)
+				value[r] = p.demand(r, c, usage[r], 0, now, nil)
 			}
 		}
 		n.MilliCPU, n.MemoryBytes = value[cpu], value[memory]

@@ -109,7 +109,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 	var usage [resources]reading
 	var confidence v1alpha1.Confidence
 	if c != nil {
-		usage = s.read(sh, c, p)
+		usage = s.usage(sh, c, p, seconds(in.Now))
 		confidence = c.confidence(p)
 	}
 	out.MeanMilliCPU, out.MeanMemoryBytes = usage[cpu].mean, usage[memory].mean
@@ -117,14 +117,14 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 	trail := &trail{}
 	for r, name := range resourceNames() {
 		current := request(t.Current, r)
-		wanted, ok := p.wanted(r, c, usage[r], current, in.Now, trail)
+		wanted, ok := p.wanted(r, c, usage[r], current, in.ByHand, in.Now, trail)
 		if !ok {
 			continue
 		}
 		held := c.hold(r, confidence, in.Previous, t.Name)
 		v := restrain(restraint{
 			resource: r, wanted: wanted, current: current, held: held, previous: previousRequest(in.Previous, t.Name, r),
-			confidence: confidence, byHand: in.ByHand, pressing: r == memory && c.pressing(in.Now),
+			confidence: confidence, byHand: in.ByHand, pressing: r == memory && c.pressing(in.Now), outlook: p.outlook(confidence),
 		}, trail)
 		v = ranges.clamp(r, v, t.Current, trail)
 		out.Requests[name] = quantity(r, v)
@@ -135,7 +135,7 @@ func (s *Store) recommendContainer(sh *shard, c *container, p *Policy, in Inputs
 
 // wanted is what usage and policy call for; where there is no usage, the current request is kept, raised only after an
 // OOM kill. It is false where there is neither.
-func (p *Policy) wanted(r int, c *container, u reading, current int64, now time.Time, t *trail) (int64, bool) {
+func (p *Policy) wanted(r int, c *container, u reading, current int64, byHand bool, now time.Time, t *trail) (int64, bool) {
 	if u.samples == 0 {
 		if current == 0 {
 			return 0, false
@@ -152,6 +152,16 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, now time.
 		over = "of all pods together"
 	}
 	switch {
+	case u.pattern > 0:
+		t.add(r, "Pattern", u.value, "p%g of this hour of the week and the next, the highest of %d weeks, and of the last %s",
+			rule.Percentile, u.weeks, span(patternRecent))
+	case u.surge != nil:
+		until := instant(c.incidents.surge[r]).Add(SurgeFor(rule.Percentile)).Format(time.RFC3339)
+		t.add(r, "Surge", u.value, "usage surges: p%.4g %s of the last %s instead of p%g of %s, until %s", u.surge.Percentile, over,
+			span(u.surge.Lookback), rule.Percentile, span(rule.Lookback), until)
+	case rule.Pattern:
+		t.add(r, "Percentile", u.value, "p%g %s of the last %s, until %d weeks are known of this hour of the week", rule.Percentile, over,
+			span(rule.Lookback), patternNeeds)
 	case rule.Max:
 		t.add(r, "Max", u.value, "highest of %d samples of the last %s", u.samples, span(rule.Lookback))
 	case rule.Percentile >= 100:
@@ -159,7 +169,11 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, now time.
 	default:
 		t.add(r, "Percentile", u.value, "p%g %s, %d samples of the last %s", rule.Percentile, over, u.samples, span(rule.Lookback))
 	}
-	return p.demand(r, c, u.value, now, t), true
+	most := current
+	if byHand {
+		most = 0
+	}
+	return p.demand(r, c, u, most, now, t), true
 }
 
 func span(d time.Duration) string {

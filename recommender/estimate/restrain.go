@@ -1,6 +1,7 @@
 package estimate
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,6 +32,15 @@ type restraint struct {
 	held             int64 // recommended before history was lost, 0: it was not
 	confidence       v1alpha1.Confidence
 	byHand, pressing bool
+	outlook          string // when confidence is full
+}
+
+// outlook says what confidence still lacks to be full.
+func (p *Policy) outlook(c v1alpha1.Confidence) string {
+	if left := p.MinWatched - c.Watched.Duration; left > 0 {
+		return fmt.Sprintf("%s of watching are missing to full confidence", left.Round(time.Minute))
+	}
+	return fmt.Sprintf("%d%% of the lookback are covered of %s for full confidence", c.CoveragePercent, percent(p.Coverage))
 }
 
 // restrain holds a change back while confidence is low: nothing is lowered, and raises are gradual unless an OOM kill
@@ -53,11 +63,11 @@ func restrain(q restraint, t *trail) int64 {
 	v = max(v, floor)
 	switch {
 	case v > q.wanted && q.held > 0:
-		t.add(q.resource, "History", float64(v), "history was lost: not below what was recommended before until confidence is full")
+		t.add(q.resource, "History", float64(v), "history was lost: not below what was recommended before; %s", q.outlook)
 	case v > q.wanted:
-		t.add(q.resource, "Confidence", float64(v), "confidence is low: nothing is lowered yet")
+		t.add(q.resource, "Confidence", float64(v), "confidence is low: nothing is lowered yet; %s", q.outlook)
 	case v < q.wanted:
-		t.add(q.resource, "Confidence", float64(v), "confidence is low: raised step by step")
+		t.add(q.resource, "Confidence", float64(v), "confidence is low: raised step by step; %s", q.outlook)
 	}
 	return v
 }

@@ -117,8 +117,7 @@ func (s *Store) Observe(k Key, pod string, at time.Time, milliCPU, memoryBytes f
 // Series is the place of one container of one pod in a store. It is safe for concurrent use.
 type Series struct {
 	store *Store
-	shard *shard
-	key   Key
+	key   *Key
 	pod   string
 	id    uint64 // of the workload
 	seat  *seat  // under the lock of the shard; another pod may have taken it since
@@ -127,9 +126,12 @@ type Series struct {
 
 // Series returns the place of a container of a pod. It stays right when the pod loses its seat or the workload is
 // forgotten: the next sample finds a new place.
-func (s *Store) Series(k Key, pod string) *Series {
+func (s *Store) Series(k Key, pod string) *Series { return s.SeriesOf(&k, pod) }
+
+// SeriesOf is Series with a key that many pods share, and that must not change. A pod's place then takes 64 bytes.
+func (s *Store) SeriesOf(k *Key, pod string) *Series {
 	id := s.workloadID(k.Namespace, k.Kind, k.Name)
-	return &Series{store: s, shard: s.shardOf(id), key: k, pod: pod, id: id, own: s.seatID(id, k.Container, pod)}
+	return &Series{store: s, key: k, pod: pod, id: id, own: s.seatID(id, k.Container, pod)}
 }
 
 // Observe adds one sample, as Store.Observe does.
@@ -137,15 +139,16 @@ func (x *Series) Observe(at time.Time, milliCPU, memoryBytes float64) {
 	if !finite(milliCPU) && !finite(memoryBytes) {
 		return
 	}
-	x.shard.mu.Lock()
-	defer x.shard.mu.Unlock()
+	sh := x.store.shardOf(x.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	second := seconds(at)
 	if x.seat == nil || x.seat.id != x.own {
-		if x.seat = x.shard.seats[x.own]; x.seat == nil {
-			x.seat = x.store.sit(x.shard, x.id, x.key, x.pod, second)
+		if x.seat = sh.seats[x.own]; x.seat == nil {
+			x.seat = x.store.sit(sh, x.id, *x.key, x.pod, second)
 		}
 	}
-	x.store.observe(x.shard, x.seat, second, milliCPU, memoryBytes)
+	x.store.observe(sh, x.seat, second, milliCPU, memoryBytes)
 }
 
 // finite tells whether a value can be a usage.

@@ -11,7 +11,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -325,13 +324,3 @@ func TestAJavaWorkloadIsLabelledAndKeepsItsHeap(t *testing.T) {
 	}
 }
 
-func TestLowConfidenceIsShown(t *testing.T) {
-	b := newBench(t, web(v1alpha1.UpdateModePreview)...)
-	b.reconcile()
-	b.use(2 * time.Hour)
-	s := b.reconcile()
-	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionRecommended)
-	if s.Status.Recommendation.Confidence.Level != v1alpha1.ConfidenceLow || c == nil || !strings.HasPrefix(c.Message, "Low confidence, 1h55m0s watched") {
-		t.Errorf("confidence %+v, condition %+v", s.Status.Recommendation.Confidence, c)
-	}
-}

@@ -21,7 +21,8 @@ import (
 )
 
 // recommend computes the recommendation where it is due. What is there stays where it is not, and where it cannot be computed.
-func (r *Reconciler) recommend(v *view, killed bool) error {
+// urgent says that something happened that it must answer at once.
+func (r *Reconciler) recommend(v *view, urgent bool) error {
 	if p := v.governing.Problem; p != nil {
 		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, p.Reason, p.Message)
 		return nil
@@ -46,7 +47,7 @@ func (r *Reconciler) recommend(v *view, killed bool) error {
 	if err != nil {
 		return err
 	}
-	if !killed && !r.due(v, now, interval) {
+	if !urgent && !r.due(v, now, interval) {
 		return nil
 	}
 	computed, err := r.Store.Recommend(v.key, v.governing.Estimate, in)
@@ -91,10 +92,14 @@ func (v *view) basis(in estimate.Inputs) (basis, error) {
 		ByHand     bool
 		Rules      policy.Rules
 		Held       map[corev1.ResourceName]string
+		Hour       int64 // of a pattern
 		Containers []estimate.Container
 	}{
 		Generation: v.scaler.Generation, Policy: v.governing.PolicyHash, ByHand: in.ByHand, Rules: v.governing.Rules,
 		Held: v.governing.Held, Containers: in.Containers,
+	}
+	if v.governing.Estimate.CPU.Pattern {
+		content.Hour = v.now.Unix() / 3600
 	}
 	b, err := json.Marshal(content)
 	if err != nil {
@@ -114,6 +119,9 @@ func (r *Reconciler) due(v *view, now basis, interval time.Duration) bool {
 	r.mu.Lock()
 	last, known := r.computed[client.ObjectKeyFromObject(v.scaler)]
 	r.mu.Unlock()
+	if r.Store.Surging(v.key, &v.governing.Estimate) {
+		interval = min(interval, estimate.SurgeInterval)
+	}
 	return !known || last.fingerprint != now.fingerprint || v.now.Sub(last.at) >= interval || r.Store.Surpassed(v.key, rec.Containers)
 }
 

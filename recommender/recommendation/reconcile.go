@@ -159,11 +159,12 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if err := r.horizontal(ctx, v, v.governing.Asked); err != nil {
 		return 0, err
 	}
-	killed := r.killed(v)
+	r.Store.Learn(v.key, &v.governing.Estimate)
+	killed, evicted, surged := r.killed(v), r.evicted(v), r.surged(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
 	r.freshness(v)
-	if err := r.recommend(v, killed); err != nil {
+	if err := r.recommend(v, killed || evicted || surged); err != nil {
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation
@@ -242,7 +243,7 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 	for _, p := range v.workload.Pods {
 		pods = append(pods, p.Name)
 	}
-	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers, v.workload.Group) {
+	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers, v.workload.Groups()) {
 		r.Store.PodGone(v.key, pod)
 	}
 	return true, nil

@@ -180,7 +180,7 @@ func (c *Collector) visit(ctx context.Context, node string) {
 func (c *Collector) take(t *tracker, samples []Sample) {
 	now := c.o.Clock.Now()
 	for _, s := range samples {
-		u, ok := t.usage(s)
+		u, ok := t.usage(s, now)
 		if !ok {
 			continue
 		}

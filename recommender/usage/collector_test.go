@@ -239,7 +239,7 @@ func TestPrometheusIsAskedForEachStepOnce(t *testing.T) {
 		t.Errorf("%d usages, want %d", len(got), want)
 	}
 	for i, u := range got {
-		want := Usage{"n", "p", "c", t0.Add(time.Duration(i) * 5 * time.Minute), 250, 100}
+		want := Usage{"n", "p", "c", t0.Add(time.Duration(i) * 5 * time.Minute), 250, 100, nil}
 		if d := cmp.Diff(want, u); d != "" {
 			t.Fatalf("usage %d: %s", i, d)
 		}

@@ -95,7 +95,7 @@ func replay(ctx context.Context, all []reading, names []identity, yield func(Usa
 				s.CPUAt, s.CPUSeconds = at, all[i].value
 			}
 		}
-		if u, ok := t.usage(s); ok {
+		if u, ok := t.usage(s, time.Time{}); ok {
 			if err := yield(u); err != nil {
 				return err
 			}

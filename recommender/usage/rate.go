@@ -48,8 +48,10 @@ type identity struct{ namespace, pod, container string }
 // seen is what is remembered of a container between two samples.
 type seen struct {
 	cpuAt, memoryAt time.Time
+	takenAt         time.Time // by our clock, when cpuAt was taken
 	cpuSeconds      float64
 	round           uint64
+	place           *Place
 }
 
 // tracker turns the samples of one place, in the order of time, into usage.
@@ -74,30 +76,55 @@ func (t *tracker) prune() {
 	}
 }
 
-// usage of a container since its sample before. It is false where there is nothing new or right.
-func (t *tracker) usage(s Sample) (Usage, bool) {
+// stepped tells whether a node's clock was set between two measurements: it went back, or further ahead than ours did.
+// taken is when the second was read, zero where nobody's clock ran along.
+func (b seen) stepped(at, taken time.Time) bool {
+	if b.cpuAt.IsZero() || taken.IsZero() {
+		return false
+	}
+	moved := at.Sub(b.cpuAt)
+	return moved < -maxSkew || moved > taken.Sub(b.takenAt)+maxSkew
+}
+
+// usage of a container since its sample before, read at a time by our clock; zero where it comes from a file. It is false
+// where there is nothing new or right.
+func (t *tracker) usage(s Sample, taken time.Time) (Usage, bool) {
 	id := identity{s.Namespace, s.Pod, s.Container}
 	before, known := t.last[id]
 	now := before
 	now.round = t.round
-	u := Usage{Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, MilliCPU: math.NaN(), MemoryBytes: math.NaN()}
+	if now.place == nil && !taken.IsZero() {
+		now.place = &Place{}
+	}
+	u := Usage{Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, MilliCPU: math.NaN(), MemoryBytes: math.NaN(), Place: now.place}
 	if !s.CPUAt.IsZero() {
 		switch {
-		case !(s.CPUSeconds >= 0) || math.IsInf(s.CPUSeconds, 1):
+		case !(s.CPUSeconds >= 0) || math.IsInf(s.CPUSeconds, 1) || s.Rated && !(s.Cores >= 0 && s.Cores <= maxCores):
 			t.counts.absurd.Add(1)
+		case before.stepped(s.CPUAt, taken):
+			// Over which time the counter grew is not known: begin anew.
+			now.cpuAt, now.cpuSeconds, now.takenAt = s.CPUAt, s.CPUSeconds, taken
+			now.memoryAt = time.Time{}
+			if s.Rated {
+				u.MilliCPU, u.At = s.Cores*1000, s.CPUAt
+			}
 		case known && !before.cpuAt.IsZero() && s.CPUAt.Sub(before.cpuAt) < minWindow:
 			t.counts.stale.Add(1)
 		default:
-			u.MilliCPU = t.rate(before, s)
+			if s.Rated {
+				u.MilliCPU = s.Cores * 1000
+			} else {
+				u.MilliCPU = t.rate(before, s)
+			}
 			u.At = s.CPUAt
-			now.cpuAt, now.cpuSeconds = s.CPUAt, s.CPUSeconds
+			now.cpuAt, now.cpuSeconds, now.takenAt = s.CPUAt, s.CPUSeconds, taken
 		}
 	}
 	if !s.MemoryAt.IsZero() {
 		switch {
 		case !(s.MemoryBytes >= 0 && s.MemoryBytes <= maxBytes):
 			t.counts.absurd.Add(1)
-		case known && !s.MemoryAt.After(before.memoryAt):
+		case known && !s.MemoryAt.After(now.memoryAt):
 			t.counts.stale.Add(1)
 		default:
 			u.MemoryBytes = s.MemoryBytes

@@ -104,7 +104,7 @@ func TestCountersBecomeRates(t *testing.T) {
 			var counts counters
 			tr := newTracker(&counts)
 			for i, s := range c.steps {
-				u, ok := tr.usage(s.s)
+				u, ok := tr.usage(s.s, time.Time{})
 				if ok != (!math.IsNaN(s.cpu) || !math.IsNaN(s.memory)) {
 					t.Errorf("sample %d: usage %v", i, ok)
 				}
@@ -119,9 +119,27 @@ func TestCountersBecomeRates(t *testing.T) {
 	}
 }
 
+func TestANodeWhoseClockIsSetGivesUsageAgainAtOnce(t *testing.T) {
+	tr := newTracker(&counters{})
+	cores := []float64{math.NaN(), 500, math.NaN(), 500, math.NaN(), 500}
+	offsets := []time.Duration{0, 0, time.Hour, time.Hour, 0, 0} // an hour ahead, then set back
+	for minute, offset := range offsets {
+		now := t0.Add(time.Duration(minute) * time.Minute)
+		u, ok := tr.usage(Sample{
+			Namespace: "n", Pod: "p", Container: "c", CPUAt: now.Add(offset), MemoryAt: now.Add(offset), CPUSeconds: float64(30 * minute), MemoryBytes: 5,
+		}, now)
+		if !ok || u.MemoryBytes != 5 {
+			t.Errorf("minute %d: %+v, %v", minute, u, ok)
+		}
+		if d := cmp.Diff(cores[minute], u.MilliCPU, cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 0)); d != "" {
+			t.Errorf("minute %d: %s", minute, d)
+		}
+	}
+}
+
 func TestContainersThatAreGoneAreForgotten(t *testing.T) {
 	tr := newTracker(&counters{})
-	tr.usage(Sample{Namespace: "n", Pod: "p", Container: "c", CPUAt: t0, CPUSeconds: 1})
+	tr.usage(Sample{Namespace: "n", Pod: "p", Container: "c", CPUAt: t0, CPUSeconds: 1}, t0)
 	for range keepRounds + 2 {
 		tr.prune()
 	}
@@ -155,9 +173,9 @@ func TestAnOpenMetricsFileIsReplayedInTheOrderOfTime(t *testing.T) {
 	nan := math.NaN()
 	at := func(second float64) time.Time { return t0.Add(time.Duration(second * float64(time.Second))) }
 	want := []Usage{
-		{"shop", "a", "app", at(0), nan, 100},
-		{"shop", "b", "app", at(30.5), nan, 200},
-		{"shop", "b", "app", at(60), 500, nan},
+		{"shop", "a", "app", at(0), nan, 100, nil},
+		{"shop", "b", "app", at(30.5), nan, 200, nil},
+		{"shop", "b", "app", at(60), 500, nan, nil},
 	}
 	if d := cmp.Diff(want, collect(t, OpenMetrics(strings.NewReader(openMetrics))), cmpopts.EquateNaNs()); d != "" {
 		t.Error(d)
@@ -204,7 +222,7 @@ func FuzzParseResourceMetrics(f *testing.F) {
 		tr := newTracker(&counters{})
 		for range 2 {
 			for _, s := range samples {
-				u, ok := tr.usage(s)
+				u, ok := tr.usage(s, time.Time{})
 				if ok && (u.MilliCPU < 0 || u.MemoryBytes < 0 || u.MilliCPU > maxCores*1000 || u.MemoryBytes > maxBytes) {
 					t.Errorf("absurd usage %+v", u)
 				}

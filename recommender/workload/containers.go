@@ -55,3 +55,6 @@ func (w *Workload) Ours(container string) bool {
 
 // Group is the name under which a container is recommended for: its own, or that of its group.
 func (w *Workload) Group(container string) string { return policy.GroupName(w.groups, container) }
+
+// Groups are the scaler's groups of containers that are recommended for together.
+func (w *Workload) Groups() []v1alpha1.ContainerGroup { return w.groups }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -44,9 +45,11 @@ func (r *Resolver) Resolve(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Wo
 	if err != nil {
 		return nil, err
 	}
-	if err := r.findPods(ctx, w, s); err != nil {
+	all, err := r.findPods(ctx, w, s)
+	if err != nil {
 		return nil, err
 	}
+	w.takePods(all)
 	w.settle()
 	return w, nil
 }
@@ -144,27 +147,27 @@ func unstructuredTemplate(u *unstructured.Unstructured) *corev1.PodTemplateSpec 
 }
 
 // findPods finds the pods of a workload: as its scaler says, else by their owners, else by the scale subresource.
-func (r *Resolver) findPods(ctx context.Context, w *Workload, s *v1alpha1.WorkloadScaler) error {
+func (r *Resolver) findPods(ctx context.Context, w *Workload, s *v1alpha1.WorkloadScaler) ([]*corev1.Pod, error) {
 	stated := s.DeepCopy()
 	stated.Status.PodSelector = "" // what was found last time is found anew
 	match, err := policy.PodMatcher(stated)
 	if err != nil {
-		return &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
+		return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
 	}
 	if match == nil {
-		if w.Pods, err = r.ownedPods(ctx, w); err != nil || len(w.Pods) > 0 || builtin(w.GVK.GroupKind()) != nil {
-			return err
+		owned, err := r.ownedPods(ctx, w)
+		if err != nil || len(owned) > 0 || builtin(w.GVK.GroupKind()) != nil {
+			return owned, err
 		}
 		if err := r.scale(ctx, w); err != nil || w.PodSelector == "" {
-			return err
+			return nil, err
 		}
 		stated.Status.PodSelector = w.PodSelector
 		if match, err = policy.PodMatcher(stated); err != nil {
-			return &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
+			return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
 		}
 	}
-	w.Pods, err = r.matchingPods(ctx, w.Object.GetNamespace(), match)
-	return err
+	return r.matchingPods(ctx, w.Object.GetNamespace(), match)
 }
 
 // scale reads the scale subresource of a custom kind: how many pods it wants, and which they are. A kind that has none, or whose own
@@ -225,7 +228,7 @@ func (r *Resolver) ownedPods(ctx context.Context, w *Workload) ([]*corev1.Pod, e
 		if err := r.owned(ctx, w, uid, &list); err != nil {
 			return nil, err
 		}
-		out = appendLive(out, &list)
+		out = appendPods(out, &list)
 	}
 	return out, nil
 }
@@ -244,23 +247,41 @@ func (r *Resolver) matchingPods(ctx context.Context, namespace string, match fun
 	if err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the pods of namespace %s, %w", namespace, err)
 	}
-	matching := corev1.PodList{}
+	var matching []*corev1.Pod
 	for i := range list.Items {
 		if match(&list.Items[i]) {
-			matching.Items = append(matching.Items, list.Items[i])
+			matching = append(matching, &list.Items[i])
 		}
 	}
-	return appendLive(nil, &matching), nil
+	return matching, nil
 }
 
-func appendLive(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
+func appendPods(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
 	for i := range list.Items {
-		p := &list.Items[i]
-		if p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			out = append(out, p)
-		}
+		out = append(out, &list.Items[i])
 	}
 	return out
+}
+
+// evicted tells whether a kubelet evicted a pod. One whose containers end well within their grace counts as succeeded, and only its
+// condition tells.
+func evicted(p *corev1.Pod) bool {
+	return p.Status.Reason == "Evicted" || slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == corev1.PodReasonTerminationByKubelet
+	})
+}
+
+// takePods keeps the pods that run or will, and those that were evicted.
+func (w *Workload) takePods(all []*corev1.Pod) {
+	for _, p := range all {
+		finished := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+		switch {
+		case finished && evicted(p):
+			w.Evicted = append(w.Evicted, p)
+		case !finished && p.DeletionTimestamp == nil:
+			w.Pods = append(w.Pods, p)
+		}
+	}
 }
 
 func (w *Workload) settle() {

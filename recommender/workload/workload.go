@@ -34,6 +34,8 @@ type Workload struct {
 	wanted *int32
 	// Pods that are neither finished nor being deleted, in the order of the cache.
 	Pods []*corev1.Pod
+	// Evicted are pods that a kubelet evicted and that are not deleted yet.
+	Evicted []*corev1.Pod
 }
 
 // Key is the stable name of the workload: <group kind>/<namespace>/<name>.
