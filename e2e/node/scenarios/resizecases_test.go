@@ -26,7 +26,7 @@ func TestResizes(t *testing.T) {
 	w := newWorld(t)
 	for _, static := range []bool{false, true} {
 		if static {
-			w.reconfigure(node.Settings{MilliCPU: 1900, Memory: 2 << 30, StaticCPUManager: true})
+			w.reconfigure(staticCPUs())
 		}
 		for _, tc := range resizecases.Cases() {
 			if tc.StaticCPUManager == static {

@@ -243,19 +243,24 @@ func (w *world) measured(pod string, mebibytes int64) func(context.Context) stri
 // use makes a pod use so much of one thing, milliCPU or memoryMiB, from now on.
 func (w *world) use(pod, what string, amount int64) {
 	w.t.Helper()
+	status, err := w.post(w.t.Context(), pod, what, amount)
+	if err != nil || status != http.StatusNoContent {
+		w.t.Fatalf("telling pod %s to use %s=%d: status %d, %v", pod, what, amount, status, err)
+	}
+}
+
+// post tells the workload in a pod what to use.
+func (w *world) post(ctx context.Context, pod, what string, amount int64) (status int, err error) {
 	target := "http://" + net.JoinHostPort(w.pod(pod).Status.PodIP, "8080") + "/use?" + url.Values{what: {strconv.FormatInt(amount, 10)}}.Encode()
-	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, target, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, http.NoBody)
 	if err != nil {
-		w.t.Fatal(err)
+		return 0, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		w.t.Fatalf("telling pod %s to use %s=%d: %v", pod, what, amount, err)
+		return 0, err
 	}
-	defer func() { _ = response.Body.Close() }() // the status is all that is read
-	if response.StatusCode != http.StatusNoContent {
-		w.t.Fatalf("telling pod %s to use %s=%d: it answers %s", pod, what, amount, response.Status)
-	}
+	return response.StatusCode, response.Body.Close()
 }
 
 // reconfigure restarts the kubelet with other settings until the end of the test.
