@@ -73,11 +73,10 @@ func (s Settings) configuration(dir, caFile string, port int, capacity corev1.Re
 		// There is no DNS; the kubelet would complain about each pod.
 		ClusterDNS: []string{"10.96.0.10"},
 		// Machines that this runs on.
-		FailCgroupV1:                  ptr.To(false),
-		FailSwapOn:                    ptr.To(false),
-		ProtectKernelDefaults:         false,
-		MakeIPTablesUtilChains:        ptr.To(false),
-		LocalStorageCapacityIsolation: ptr.To(false),
+		FailCgroupV1:           ptr.To(false),
+		FailSwapOn:             ptr.To(false),
+		ProtectKernelDefaults:  false,
+		MakeIPTablesUtilChains: ptr.To(false),
 		// How full the machine's disk is says nothing about us.
 		EvictionHard:                map[string]string{"nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.inodesFree": "0%"},
 		ImageGCHighThresholdPercent: ptr.To(int32(100)),

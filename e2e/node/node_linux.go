@@ -112,13 +112,21 @@ func (n *Node) start(ctx context.Context) (err error) {
 	return n.run(ctx, n.options.Settings)
 }
 
-func (n *Node) run(ctx context.Context, s Settings) error {
+// portTries is how often another port is tried: between its choice and the kubelet's listening somebody else may take it.
+const portTries = 3
+
+func (n *Node) run(ctx context.Context, s Settings) (err error) {
 	// Heartbeats are in whole seconds.
 	since := time.Now().Truncate(time.Second)
-	if err := n.startKubelet(ctx, s); err != nil {
-		return err
+	for range portTries {
+		if err = n.startKubelet(ctx, s); err != nil {
+			return err
+		}
+		if err = n.awaitReady(ctx, since); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			return err
+		}
 	}
-	return n.awaitReady(ctx, since)
+	return err
 }
 
 func (n *Node) caFile() string     { return filepath.Join(n.dir, "ca.crt") }

@@ -26,7 +26,9 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 		if err != nil {
 			return flight, err
 		}
-		if !done && underWay(c.Pod) {
+		if done { // what follows is decided once the pod shows it; none of its events may ask for that
+			out.again(settle)
+		} else if underWay(c.Pod) {
 			flight++
 		}
 	}

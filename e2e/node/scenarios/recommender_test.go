@@ -39,13 +39,13 @@ func TestUsageReadThroughTheAPIServerIsWhatTheKernelCounted(t *testing.T) {
 		begin := time.Now()
 		var counted []counter
 		var got []usage.Usage
-		w.eventually("ten seconds of usage are collected", func(context.Context) string {
+		w.eventually("six seconds of usage are collected", func(context.Context) string {
 			c, err := w.node.Cgroup(&pod, "main")
 			if err != nil {
 				return err.Error()
 			}
 			counted = append(counted, counter{time.Now(), c.CPUSeconds, c.WorkingSet})
-			if got = seen.of(pod.Name, begin); len(got) < 3 || got[len(got)-1].At.Sub(got[0].At) < 10*time.Second {
+			if got = seen.of(pod.Name, begin); len(got) < 3 || got[len(got)-1].At.Sub(got[0].At) < 6*time.Second {
 				return fmt.Sprintf("%d samples", len(got))
 			}
 			return ""
@@ -314,6 +314,7 @@ func TestAnInfeasibleResizeFallsBackToANewPod(t *testing.T) {
 		t.Fatalf("QoS class %s", old.Status.QOSClass)
 	}
 	w.recommender(w.history(used{"pinned", 300, 64}))
+	w.eventually("the webhook works", w.admits())
 	w.create(inPlace("pinned", "1", v1alpha1.FallbackRecreate)...)
 	w.eventually("the kubelet's word is heard and the spec put back", w.event("WorkloadScaler", "pinned", "ResizeRestored", "static"))
 	w.eventually("the only replica is rolled out", func(context.Context) string {

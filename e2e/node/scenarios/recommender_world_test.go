@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,6 +25,7 @@ import (
 	"supercargo.dev/e2e/cluster/kubelet/resizecases"
 	"supercargo.dev/e2e/node"
 	"supercargo.dev/e2e/sandbox"
+	"supercargo.dev/recommender/admission"
 )
 
 // The past that tests write reaches far enough back for full confidence with a lookback of 7 d.
@@ -89,6 +91,19 @@ func (w *world) recommender(history string, args ...string) *sandbox.Process {
 		w.t.Fatal(err)
 	}
 	return p
+}
+
+// admits is a condition: the API server asks the recommender's webhook. Where it does not yet, the recommender would look again only
+// after a minute.
+func (w *world) admits() func(context.Context) string {
+	return func(ctx context.Context) string {
+		// A prover remembers its answer for a while.
+		prover := admission.NewProver(w.Client, sandbox.Namespace, sandbox.Recommender, clock.RealClock{}, uint64(time.Now().UnixNano())) //nolint:gosec // any bits do
+		if works, err := prover.Proven(ctx); err != nil || !works {
+			return fmt.Sprintf("not called, %v", err)
+		}
+		return ""
+	}
 }
 
 // deployment makes a Deployment whose pods ask for requests and limits, "cpu memory" each, and use what args say. They are ready when

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/e2e/node"
@@ -58,6 +60,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, errors.Join(errors.New("interrupted"), the.stop()))
 		os.Exit(1)
 	}()
+	log.SetLogger(logr.Discard()) // controller-runtime complains where there is none; what matters is in the components' logs
 	code := m.Run()
 	if err := the.stop(); err != nil {
 		fmt.Fprintf(os.Stderr, "stopping the node: %v\n", err)
@@ -172,8 +175,8 @@ func (w *world) tell() {
 			w.t.Logf("event %s %s/%s %s: %s", e.LastTimestamp.Format(time.TimeOnly), e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Reason, e.Message)
 		}
 	}
-	for _, log := range w.node.Logs() {
-		w.t.Logf("%s ends:\n%s", log, sandbox.Tail(log, 30))
+	for _, path := range w.node.Logs() {
+		w.t.Logf("%s ends:\n%s", path, sandbox.Tail(path, 30))
 	}
 }
 
