@@ -33,7 +33,7 @@ type Settings struct {
 }
 
 // memoryPressureFor is how long a node says that it lacks memory after it no longer does; 5 min by default.
-const memoryPressureFor = 10 * time.Second
+const memoryPressureFor = 5 * time.Second
 
 // configuration is the kubelet's configuration on a machine of the given capacity.
 func (s Settings) configuration(dir, caFile string, port int, capacity corev1.ResourceList, runtimeSocket string) (*kubeletconfig.KubeletConfiguration, error) {

@@ -17,8 +17,11 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 	for _, c := range r.Changes {
 		record, ours := recordOf(c.Pod)
 		if !ours || record.Outcome != "" {
-			if underWay(c.Pod) { // somebody else's: not ours to take back
+			if underWay(c.Pod) { // somebody else's, not ours to take back; or ours, taken back a moment ago
 				flight++
+				if ours {
+					out.again(settle)
+				}
 			}
 			continue
 		}
@@ -26,7 +29,7 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 		if err != nil {
 			return flight, err
 		}
-		if done { // what follows is decided once the pod shows it; none of its events may ask for that
+		if done { // what follows is decided once the node has noticed, which may wake nobody
 			out.again(settle)
 		} else if underWay(c.Pod) {
 			flight++
