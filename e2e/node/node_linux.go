@@ -24,6 +24,9 @@ const tailLines = 30
 // startTimeout bounds the start of a node, without what must be installed and without waiting for another node to stop.
 const startTimeout = 90 * time.Second
 
+// procSys is where the kernel shows its settings.
+const procSys = "/proc/sys"
+
 // Options configures Start.
 type Options struct {
 	// Config acts as administrator of the cluster to join.
@@ -47,7 +50,6 @@ type Node struct {
 	runtime *containerd
 	kubelet *kubelet
 	release func() error // the lock
-	restore func() error // kernel settings
 }
 
 // Start installs what is missing, ends what an earlier run has left, and starts a node that joins the cluster. It returns when the
@@ -63,7 +65,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{options: o, dir: home, release: release, restore: func() error { return nil }}
+	n := &Node{options: o, dir: home, release: release}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Stop())
@@ -79,8 +81,11 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.cgroups, err = findCgroups(mounts); err != nil {
 		return nil, err
 	}
-	if err := n.cgroups.clear(n.dir); err != nil {
+	if err := errors.Join(n.cgroups.clear(n.dir), restoreSysctls(procSys, sysctlFile)); err != nil {
 		return nil, fmt.Errorf("removing what an earlier run has left, %w", err)
+	}
+	if err := saveSysctls(procSys, sysctlFile); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -96,7 +101,6 @@ func (n *Node) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n.restore = rememberSysctls()
 	if n.client, err = kubernetes.NewForConfig(n.options.Config); err != nil {
 		return fmt.Errorf("creating client, %w", err)
 	}
@@ -173,7 +177,7 @@ func (n *Node) Stop() error {
 	if n.cgroups != nil {
 		errs = append(errs, n.cgroups.clear(n.dir))
 	}
-	errs = append(errs, n.restore(), n.release())
+	errs = append(errs, restoreSysctls(procSys, sysctlFile), n.release())
 	n.release = nil
 	return errors.Join(errs...)
 }

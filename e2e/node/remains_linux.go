@@ -20,6 +20,8 @@ const (
 	home = "/var/tmp/supercargo-node"
 	// lockFile is held while a node runs. It is not in home, which is removed.
 	lockFile = "/var/tmp/supercargo-node.lock"
+	// sysctlFile holds the kernel settings from before the node that runs, or was killed.
+	sysctlFile = "/var/tmp/supercargo-node.sysctls"
 	// lockPoll is between two tries to get the lock.
 	lockPoll = time.Second
 )
@@ -86,31 +88,4 @@ func glob(pattern string) []string {
 		panic(err)
 	}
 	return found
-}
-
-// sysctls are the kernel settings that kubelet and CNI plugins change for the whole machine.
-func sysctls() []string {
-	return []string{
-		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-		"kernel/keys/root_maxbytes", "net/ipv4/ip_forward",
-	}
-}
-
-// rememberSysctls reads the kernel settings that will be changed. restore puts them back.
-func rememberSysctls() (restore func() error) {
-	before := map[string][]byte{}
-	for _, name := range sysctls() {
-		if value, err := os.ReadFile(filepath.Join("/proc/sys", name)); err == nil { // not every kernel has every one
-			before[name] = value
-		}
-	}
-	return func() error {
-		var errs []error
-		for name, value := range before {
-			if err := os.WriteFile(filepath.Join("/proc/sys", name), value, 0); err != nil {
-				errs = append(errs, fmt.Errorf("restoring a kernel setting, %w", err))
-			}
-		}
-		return errors.Join(errs...)
-	}
 }
