@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,10 +29,58 @@ const namespace = "supercargo-system"
 
 func components() []string { return []string{"provisioner", "recommender", "scheduler"} }
 
+// TestTheRecommenderCanListenOnItsNode builds what a user's own kustomization makes of the installation and the option.
+func TestTheRecommenderCanListenOnItsNode(t *testing.T) {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := filepath.Rel(overlay, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "resources: [" + to + "]\ncomponents: [" + to + "/options/host-network]\n"
+	if err := os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	objects := build(t, overlay)
+	d := pick[*appsv1.Deployment](objects)[namespace+"/supercargo-recommender"]
+	if spec := d.Spec.Template.Spec; !spec.HostNetwork || spec.DNSPolicy != corev1.DNSClusterFirstWithHostNet {
+		t.Errorf("host network %t, DNS %s", spec.HostNetwork, spec.DNSPolicy)
+	}
+	if ns := pick[*corev1.Namespace](objects)[namespace]; ns.Labels["pod-security.kubernetes.io/enforce"] != "privileged" {
+		t.Errorf("labels of the namespace %v", ns.Labels)
+	}
+}
+
+// TestEveryComponentIsProbedAndBounded: liveness and readiness are probed, memory is requested and limited, and the collector knows it.
+func TestEveryComponentIsProbedAndBounded(t *testing.T) {
+	deployments := pick[*appsv1.Deployment](installation(t))
+	for _, name := range components() {
+		c := deployments[namespace+"/supercargo-"+name].Spec.Template.Spec.Containers[0]
+		_, requested := c.Resources.Requests[corev1.ResourceMemory]
+		_, limited := c.Resources.Limits[corev1.ResourceMemory]
+		told := slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+		if c.LivenessProbe == nil || c.ReadinessProbe == nil || !requested || !limited || !told {
+			t.Errorf("%s: liveness %v, readiness %v, resources %v, GOMEMLIMIT %t", name, c.LivenessProbe, c.ReadinessProbe, c.Resources, told)
+		}
+	}
+}
+
 // installation is what `kubectl apply -k manifests` sends, each object decoded strictly: an unknown or repeated field fails.
 func installation(t *testing.T) []runtime.Object {
 	t.Helper()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), ".")
+	return build(t, ".")
+}
+
+// build is what a kustomization in a folder makes.
+func build(t *testing.T, folder string) []runtime.Object {
+	t.Helper()
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	if err != nil {
 		t.Fatalf("building the kustomization: %v", err)
 	}

@@ -10,6 +10,14 @@ const (
 	// OriginalResourcesAnnotation on a pod holds, as JSON from container name to resources, what the pod asked for
 	// before a recommendation was first applied. It is what removal of a policy restores.
 	OriginalResourcesAnnotation = GroupName + "/original-resources"
+	// StartupBoostAnnotation on a pod is BoostActive while the pod runs with its startup boost, and BoostReverted afterwards.
+	StartupBoostAnnotation = GroupName + "/startup-boost"
+	// UnboostedResourcesAnnotation on a pod holds, as JSON from container name to resources, what the end of its startup boost gives it.
+	UnboostedResourcesAnnotation = GroupName + "/unboosted-resources"
+	// BoostActive is the value of StartupBoostAnnotation on a pod that is boosted.
+	BoostActive = "true"
+	// BoostReverted is the value of StartupBoostAnnotation on a pod whose boost is over.
+	BoostReverted = "reverted"
 	// PriceAnnotation on a node holds what it costs in USD per hour, as a decimal. The provisioner keeps it current; a node
 	// without it has an unknown price, which is never taken for zero.
 	PriceAnnotation = GroupName + "/price-per-hour"
@@ -17,6 +25,11 @@ const (
 	RiskAnnotation = GroupName + "/interruptions-per-hour"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
+	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it
+	// as if the workload itself had the label.
+	RuntimeLabel = GroupName + "/runtime"
+	// RuntimeJava is the value of RuntimeLabel for Java workloads.
+	RuntimeJava = "java"
 	// InstanceFamilyLabel on a node is the family of its instance type, for example m7g.
 	InstanceFamilyLabel = GroupName + "/instance-family"
 )

@@ -32,7 +32,10 @@ type ScheduleItem struct {
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	Schedule string `json:"schedule,omitempty"`
-	// Duration of the window, for example 4h.
+	// Duration of the window, for example 4h; above 0 and at most 744h.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
 	// Timezone by its IANA name in which the schedule is read.
@@ -109,21 +112,32 @@ type InPlaceFallback struct {
 	ReasonPolicies map[string]FallbackPolicy `json:"reasonPolicies,omitempty"`
 }
 
-// StartupBoost raises resources while a pod starts.
-// +kubebuilder:validation:XValidation:rule="!self.enabled",message="startupBoost is not supported by this version; leave it out or set enabled: false"
+// StartupBoost raises resources of new pods while they start, where the mode in force changes new pods. It ends in place, by the
+// resize subresource, when minBoost and minReady are both over, whatever the mode is by then. It needs Kubernetes 1.33.
+// +kubebuilder:validation:XValidation:rule="!self.enabled || has(self.cpuMultiplier) || has(self.memoryMultiplier)",message="an enabled startupBoost raises something: set cpuMultiplier, memoryMultiplier or both, for example cpuMultiplier: \"2\""
 type StartupBoost struct {
 	// Enabled turns the boost on.
 	Enabled bool `json:"enabled"`
-	// MinBoost is the least time that the boost lasts.
+	// MinBoost is the least time that the boost lasts, from the start of the pod, for example 2m; at most 24h. Default 0s.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinBoost *metav1.Duration `json:"minBoost,omitempty"`
-	// MinReady is the least time that the pod is Ready before the boost ends.
+	// MinReady is the least time that the pod is Ready before the boost ends, for example 30s; at most 24h. Default 0s: the boost may
+	// end as soon as the pod is Ready.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinReady *metav1.Duration `json:"minReady,omitempty"`
-	// CPUMultiplier of requests and limits, 1 to 5.
+	// CPUMultiplier of cpu requests and limits, a decimal from 1 to 5, for example "3". Default: cpu is not raised.
+	// +kubebuilder:validation:Pattern=`^([1-4](\.[0-9]+)?|5(\.0+)?)$`
 	// +optional
 	CPUMultiplier string `json:"cpuMultiplier,omitempty"`
-	// MemoryMultiplier of requests, 1 to 5, never above the limit.
+	// MemoryMultiplier of memory requests, a decimal from 1 to 5. Limits stay, and no request is raised above its limit. Default:
+	// memory is not raised.
+	// +kubebuilder:validation:Pattern=`^([1-4](\.[0-9]+)?|5(\.0+)?)$`
 	// +optional
 	MemoryMultiplier string `json:"memoryMultiplier,omitempty"`
 }
@@ -150,6 +164,19 @@ const (
 	RemovalReCreate RemovalPolicy = "ReCreate"
 	// RemovalInPlace restores the original requests in place.
 	RemovalInPlace RemovalPolicy = "InPlace"
+)
+
+// QOSPolicy says which quality of service class pods are to have.
+// +kubebuilder:validation:Enum=Preserve;Guaranteed;Burstable
+type QOSPolicy string
+
+const (
+	// QOSPreserve keeps pods that are Guaranteed so: their limits follow their requests.
+	QOSPreserve QOSPolicy = "Preserve"
+	// QOSGuaranteed gives containers limits of cpu and memory that equal their requests.
+	QOSGuaranteed QOSPolicy = "Guaranteed"
+	// QOSBurstable takes the cpu limit off containers that would be Guaranteed.
+	QOSBurstable QOSPolicy = "Burstable"
 )
 
 // AutoscalingPolicySpec says which workloads are changed, when and how.
@@ -192,6 +219,10 @@ type AutoscalingPolicySpec struct {
 	// +kubebuilder:validation:MaxProperties=2
 	// +optional
 	LimitPolicies map[corev1.ResourceName]LimitPolicy `json:"limitPolicies,omitempty"`
+	// QOSClass manages the quality of service class of pods, and goes before limitPolicies. A running pod cannot change its class: the
+	// fallback for QoSChangeForbidden follows. Default: none, the class is what requests and limitPolicies lead to.
+	// +optional
+	QOSClass QOSPolicy `json:"qosClass,omitempty"`
 	// InPlaceFallback says what follows a resize that was refused.
 	// +kubebuilder:default={}
 	// +optional
@@ -199,9 +230,13 @@ type AutoscalingPolicySpec struct {
 	// StartupBoost raises resources while a pod starts.
 	// +optional
 	StartupBoost *StartupBoost `json:"startupBoost,omitempty"`
-	// OnPolicyRemoval says what becomes of pods when the policy goes.
+	// RestartRollouts has the pods of Argo Rollouts replaced for a recommendation too, one by one by eviction. Default false: a Rollout
+	// has its own update mechanism, so its pods take a recommendation up when they restart by themselves, or in place.
+	// +optional
+	RestartRollouts bool `json:"restartRollouts,omitempty"`
+	// OnPolicyRemoval says what becomes of pods when the policy is deleted or turned off and nothing else governs their workload: they
+	// stay as they are (Off), or get back what they asked for, in place or by new pods. What is blocked for 10 minutes is let go.
 	// +kubebuilder:default=Off
-	// +kubebuilder:validation:XValidation:rule="self == 'Off'",message="onPolicyRemoval ReCreate and InPlace are not supported by this version; use Off"
 	// +optional
 	OnPolicyRemoval RemovalPolicy `json:"onPolicyRemoval,omitempty"`
 }

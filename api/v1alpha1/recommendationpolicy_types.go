@@ -65,6 +65,9 @@ type ResourceEstimate struct {
 type ConfidencePolicy struct {
 	// MinWatched is how long a workload must have been watched.
 	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	MinWatched metav1.Duration `json:"minWatched,omitempty"`
 	// Coverage is the share of the lookback that must hold samples, as a percentage.
@@ -95,6 +98,21 @@ type SurgePolicy struct {
 	Enabled bool `json:"enabled"`
 }
 
+// NodeFit shapes requests a little under fractions of a node: where a pod is just too large for one more to fit, its requests are
+// lowered until it does.
+type NodeFit struct {
+	// CPU that a typical node has for pods: allocatable less what DaemonSets ask for.
+	CPU resource.Quantity `json:"cpu"`
+	// Memory that a typical node has for pods: allocatable less what DaemonSets ask for.
+	Memory resource.Quantity `json:"memory"`
+	// Tolerance is by how much a request may be lowered, as a percentage of at most 20%. Memory is never lowered by more than its
+	// overhead, so that it stays above what was used.
+	// +kubebuilder:default="5%"
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?%$`
+	// +optional
+	Tolerance string `json:"tolerance,omitempty"`
+}
+
 // RecommendationPolicySpec says how recommendations are computed.
 type RecommendationPolicySpec struct {
 	// CPU estimate. Default: 95th percentile of 7 d, averaged over pods, 10% overhead, at least 10m.
@@ -113,6 +131,9 @@ type RecommendationPolicySpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	OOM OOMPolicy `json:"oom,omitempty"`
+	// NodeFit shapes requests so that pods fill a typical node. Default: they are not shaped.
+	// +optional
+	NodeFit *NodeFit `json:"nodeFit,omitempty"`
 	// Surge says how a sudden rise of usage is answered.
 	// +optional
 	Surge *SurgePolicy `json:"surge,omitempty"`

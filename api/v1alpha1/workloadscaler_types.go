@@ -54,6 +54,39 @@ type WorkloadResources struct {
 	// +kubebuilder:default={}
 	// +optional
 	UpdatePolicy UpdatePolicy `json:"updatePolicy,omitempty"`
+	// InjectedContainers says whether containers that are in the pods and not in the workload's template, such as a mesh's sidecar, are
+	// recommended and changed too. A sidecar that is injected after our webhook was called is changed in place only.
+	// +kubebuilder:default=Ignore
+	// +optional
+	InjectedContainers InjectedContainers `json:"injectedContainers,omitempty"`
+	// ContainerGroups join containers whose names differ from pod to pod: usage of a group is counted together, and each of its
+	// containers is given what the group is recommended. The first group that matches holds. A pod has one container of a group.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	ContainerGroups []ContainerGroup `json:"containerGroups,omitempty"`
+}
+
+// InjectedContainers says what becomes of containers that are only in the pods.
+// +kubebuilder:validation:Enum=Ignore;Optimize
+type InjectedContainers string
+
+const (
+	// InjectedIgnore leaves them alone, and out of recommendations.
+	InjectedIgnore InjectedContainers = "Ignore"
+	// InjectedOptimize treats them as the workload's own.
+	InjectedOptimize InjectedContainers = "Optimize"
+)
+
+// ContainerGroup joins containers by name.
+type ContainerGroup struct {
+	// Name of the group, under which the recommendation stands.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Pattern of the names of its containers: a glob of *, ?, [a-z] and [^0-9] that matches the whole name, for example "step-*".
+	// +kubebuilder:validation:MinLength=1
+	Pattern string `json:"pattern"`
 }
 
 // OptimizeScope is one thing that a scaler optimizes.
@@ -64,13 +97,19 @@ type OptimizeScope string
 const OptimizeResource OptimizeScope = "resource"
 
 // WorkloadScalerSpec binds a workload to the recommender.
+// +kubebuilder:validation:XValidation:rule="!has(self.podSelector) || !has(self.podNamePattern)",message="podSelector and podNamePattern both say which pods belong to the workload; keep one of them"
 // +kubebuilder:validation:XValidation:rule="self.targetRef == oldSelf.targetRef",message="targetRef is immutable; create another WorkloadScaler for another workload"
 type WorkloadScalerSpec struct {
 	// TargetRef names the workload.
 	TargetRef TargetRef `json:"targetRef"`
-	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed.
+	// PodSelector finds the pods of a custom kind that does not own its pods. Where it is empty, owner references are followed, and where
+	// they lead to no pod, the selector of the kind's scale subresource.
 	// +optional
 	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+	// PodNamePattern finds the pods of a custom kind by their names instead: a glob of *, ?, [a-z] and [^0-9] that matches the whole
+	// name, in which {name} stands for the name of the target, for example "{name}-worker-*".
+	// +optional
+	PodNamePattern string `json:"podNamePattern,omitempty"`
 	// Optimize lists what is optimized.
 	// +kubebuilder:default={resource}
 	// +kubebuilder:validation:MinItems=1
@@ -171,6 +210,19 @@ type MatchedPolicy struct {
 	// Resources that are changed: cpu, memory or both. Empty means both.
 	// +optional
 	Resources []corev1.ResourceName `json:"resources,omitempty"`
+	// OnRemoval is what becomes of the pods when AutoscalingPolicy is deleted or turned off. It stands here because the policy may be
+	// gone by then; as long as pods are being restored, the policy that went is still named and the mode is Off.
+	// +optional
+	OnRemoval *RemovalPlan `json:"onRemoval,omitempty"`
+}
+
+// RemovalPlan is how the pods of a workload get back what they asked for.
+type RemovalPlan struct {
+	// Policy is ReCreate or InPlace.
+	Policy RemovalPolicy `json:"policy"`
+	// InPlaceFallback says what follows a resize that was refused.
+	// +optional
+	InPlaceFallback InPlaceFallback `json:"inPlaceFallback,omitempty"`
 }
 
 // ResourceScore is the score of one resource.
@@ -197,7 +249,10 @@ type CostImpact struct {
 type AppliedStatus struct {
 	// Pods of the workload that are neither finished nor going.
 	Pods int32 `json:"pods"`
-	// UpToDate pods run within the drift thresholds of the recommendation.
+	// Boosted pods run with their startup boost.
+	// +optional
+	Boosted int32 `json:"boosted,omitempty"`
+	// UpToDate pods run within the drift thresholds of the recommendation; a boost does not count.
 	UpToDate int32 `json:"upToDate"`
 	// Resized counts in-place resizes since the scaler was created.
 	Resized int64 `json:"resized"`
@@ -215,6 +270,10 @@ const (
 	ConditionRecommended = "Recommended"
 	// ConditionApplied is True where every pod that may be changed runs with the recommendation.
 	ConditionApplied = "Applied"
+	// ConditionStartupBoost is False where a startup boost could not be ended in place. New pods are then not boosted for a day.
+	ConditionStartupBoost = "StartupBoost"
+	// ConditionRestored is False while pods get back what they asked for, because their policy went.
+	ConditionRestored = "Restored"
 	// ConditionUsageFresh is False where no usage arrived for a while; the recommendation then stays as it is.
 	ConditionUsageFresh = "UsageFresh"
 )
@@ -224,11 +283,15 @@ type WorkloadScalerStatus struct {
 	// ObservedGeneration is the generation of the spec that this status answers.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: TargetFound, Recommended, Applied, UsageFresh.
+	// Conditions: TargetFound, Recommended, Applied, UsageFresh; StartupBoost once a boost has ended or failed to;
+	// Restored once a policy with onPolicyRemoval went.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// PodSelector is the selector of the target's scale subresource, where its pods are found by that.
+	// +optional
+	PodSelector string `json:"podSelector,omitempty"`
 	// Policy in force.
 	// +optional
 	Policy *MatchedPolicy `json:"policy,omitempty"`

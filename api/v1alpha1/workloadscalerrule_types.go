@@ -5,6 +5,7 @@ import (
 )
 
 // ResourceSelector selects workloads. Empty fields match everything.
+// +kubebuilder:validation:XValidation:rule="!has(self.podNamePattern) || size(self.podNamePattern) == 0 || !(self.kind in ['Deployment','StatefulSet','DaemonSet','ReplicaSet','Job','CronJob'])",message="pods of built-in kinds are found by their owners; leave podNamePattern out"
 type ResourceSelector struct {
 	// APIVersion of the kind. It may be left out for the built-in kinds.
 	// +optional
@@ -21,8 +22,9 @@ type ResourceSelector struct {
 	// LabelSelector on the workload's own labels.
 	// +optional
 	LabelSelector *metav1.LabelSelector `json:"labelSelector,omitempty"`
-	// PodNamePattern finds the pods of a custom kind by name. This version follows owner references only.
-	// +kubebuilder:validation:XValidation:rule="self == ''",message="podNamePattern is not supported by this version; create a WorkloadScaler with targetRef and podSelector"
+	// PodNamePattern finds the pods of a custom kind that does not own them by their names: a glob of *, ?, [a-z] and [^0-9] that
+	// matches the whole name, in which {name} stands for the name of the workload, for example "{name}-worker-*". It becomes the
+	// podNamePattern of the scalers created.
 	// +optional
 	PodNamePattern string `json:"podNamePattern,omitempty"`
 }

@@ -12,12 +12,13 @@ package main
 // What it looks at: workloads and what bounds them. A ReplicaSet or Job that the cache has not seen yet is read by name when a pod
 // of it is created; Rollouts are not cached at all. Other custom kinds need a role of their own.
 
-// +kubebuilder:rbac:groups="",resources=pods;nodes;limitranges,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods;nodes;limitranges;resourcequotas,verbs=list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=list;watch
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=argoproj.io,resources=rollouts,verbs=get;list
+// +kubebuilder:rbac:groups=argoproj.io,resources=rollouts/scale,verbs=get
 // +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=list;watch
 
 // Usage: kubelet's /metrics/resource through the apiserver's node proxy.

@@ -42,6 +42,7 @@ type recommender struct {
 	manager manager.Manager
 	keyring *admission.Keyring // nil: no webhook
 
+	server   *utilversion.Version
 	clock    clock.RealClock
 	resolver *workload.Resolver
 	governor *governance.Governor
@@ -52,10 +53,14 @@ type recommender struct {
 // wire builds every part and gives it to the manager, which starts and stops them.
 func (r *recommender) wire(ctx context.Context) error {
 	mgr := r.manager
+	var err error
+	if r.server, err = serverVersion(r.config); err != nil {
+		return err
+	}
 	if err := errors.Join(workload.IndexFields(ctx, mgr.GetFieldIndexer()), workload.IndexScalers(ctx, mgr.GetFieldIndexer())); err != nil {
 		return err
 	}
-	r.resolver = &workload.Resolver{Reader: mgr.GetClient(), Direct: mgr.GetAPIReader()}
+	r.resolver = &workload.Resolver{Reader: mgr.GetClient(), Direct: mgr.GetAPIReader(), Scales: mgr.GetClient().SubResource("scale")}
 	r.governor = &governance.Governor{Reader: mgr.GetClient(), Clock: r.clock, Namespace: r.options.leaderElectNamespace}
 	r.store = estimate.NewStore(estimate.Options{Retention: r.options.retention})
 	r.registry = recommendation.NewRegistry()
@@ -103,6 +108,7 @@ func (r *recommender) admission(ctx context.Context) (resize.Prover, error) {
 	}
 	mgr.GetWebhookServer().Register(admission.Path, &webhook.Admission{Handler: &admission.Handler{
 		Resolver: r.resolver, Governor: r.governor, Clock: r.clock, Decoder: webhookDecoder(mgr),
+		NoBoost: !r.server.AtLeast(utilversion.MajorMinor(1, 33)),
 	}})
 	return admission.NewProver(mgr.GetClient(), namespace, name, r.clock, uint64(time.Now().UnixNano())), nil //nolint:gosec // any bits do
 }
@@ -160,10 +166,8 @@ func (r *recommender) nodes() []string {
 func (r *recommender) recommendation(prover resize.Prover) error {
 	mgr, namespace := r.manager, r.options.leaderElectNamespace
 	recorder := mgr.GetEventRecorder(name)
-	predict, err := r.predict()
-	if err != nil {
-		return err
-	}
+	// The API server accepts lower memory limits from Kubernetes 1.34 on.
+	predict := policy.PredictOptions{MemoryLimitDecrease: r.server.AtLeast(utilversion.MajorMinor(1, 34))}
 	limiter := &resize.Limiter{Client: mgr.GetClient(), Direct: mgr.GetAPIReader(), Namespace: namespace, Clock: r.clock, Rates: r.options.rates()}
 	restored := make(chan struct{})
 	controller := &recommendation.Reconciler{
@@ -174,6 +178,7 @@ func (r *recommender) recommendation(prover resize.Prover) error {
 		Prices:   recommendation.Prices{PerCPUHour: r.options.cpuPrice, PerGiBHour: r.options.memoryPrice},
 		Restored: restored,
 	}
+	var err error
 	if controller.Metrics, err = recommendation.NewMetrics(metrics.Registry, r.store); err != nil {
 		return fmt.Errorf("registering metrics, %w", err)
 	}
@@ -224,19 +229,19 @@ func (r *recommender) past() func() (usage.Stream, error) {
 	return nil
 }
 
-// predict says what the API server allows: it accepts lower memory limits from Kubernetes 1.34 on.
-func (r *recommender) predict() (policy.PredictOptions, error) {
-	clientset, err := kubernetes.NewForConfig(r.config)
+// serverVersion asks the API server for its version, by which it is known what it allows.
+func serverVersion(config *rest.Config) (*utilversion.Version, error) {
+	clientset, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return policy.PredictOptions{}, fmt.Errorf("building the client of the API server, %w", err)
+		return nil, fmt.Errorf("building the client of the API server, %w", err)
 	}
 	info, err := clientset.Discovery().ServerVersion()
 	if err != nil {
-		return policy.PredictOptions{}, fmt.Errorf("asking the API server for its version, %w", err)
+		return nil, fmt.Errorf("asking the API server for its version, %w", err)
 	}
 	v, err := utilversion.ParseGeneric(info.GitVersion)
 	if err != nil {
-		return policy.PredictOptions{}, fmt.Errorf("reading the API server's version, %w", err)
+		return nil, fmt.Errorf("reading the API server's version, %w", err)
 	}
-	return policy.PredictOptions{MemoryLimitDecrease: v.AtLeast(utilversion.MajorMinor(1, 34))}, nil
+	return v, nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,83 @@ func TestHandle(t *testing.T) {
 			}
 			if text != tc.want || got.Spec.Containers[1].Resources.Requests.Cpu().String() != "10m" {
 				t.Errorf("%s, injected %s; want %s and 10m", text, got.Spec.Containers[1].Resources.Requests.Cpu(), tc.want)
+			}
+		})
+	}
+}
+
+func TestInjectedContainersAreChangedWhereTheScalerSaysSo(t *testing.T) {
+	c := builder(t, world(v1alpha1.UpdateModeOnCreate, func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+		s.Spec.Resources.InjectedContainers = v1alpha1.InjectedOptimize
+	})...).Build()
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: owned("ReplicaSet", "web-1")}}
+	p.Spec.Containers = []corev1.Container{{Name: "app", Image: "app", Resources: requests("1", "1Gi")}, {Name: "injected", Image: "proxy", Resources: requests("10m", "10Mi")}}
+	got := admitted(t, handle(t, c, "shop", p), p)
+	if cpu := got.Spec.Containers[1].Resources.Requests.Cpu().String(); cpu != "5" {
+		t.Errorf("the injected container asks for %s, want 5", cpu)
+	}
+}
+
+// boosting is a policy that triples cpu and doubles memory requests of new pods.
+func boosting(mode v1alpha1.UpdateMode) *v1alpha1.AutoscalingPolicy {
+	p := &v1alpha1.AutoscalingPolicy{ObjectMeta: metav1.ObjectMeta{Name: "boost"}}
+	p.Spec.UpdateSchedule = []v1alpha1.ScheduleItem{{Name: "always", Mode: mode}}
+	p.Spec.StartupBoost = &v1alpha1.StartupBoost{Enabled: true, CPUMultiplier: "3", MemoryMultiplier: "2"}
+	return p
+}
+
+func TestNewPodsAreBoostedOnTopOfWhatTheyAreToHave(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		mode           v1alpha1.UpdateMode
+		change         func(*v1alpha1.WorkloadScaler, *appsv1.Deployment)
+		cpu, unboosted string // of container app
+		quota          string // of cpu requests, nothing of which is used
+	}{
+		{name: "three times the recommendation", mode: v1alpha1.UpdateModeInPlace, cpu: "300m", unboosted: `"cpu":"100m"`},
+		{
+			name: "three times what it asks for, while nothing is recommended", mode: v1alpha1.UpdateModeInPlace, cpu: "3", unboosted: `"cpu":"1"`,
+			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) { s.Status.Recommendation = nil },
+		},
+		{
+			name: "only the recommendation, where the quota has no room for the boost", mode: v1alpha1.UpdateModeInPlace, cpu: "1500m", quota: "1600m",
+			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+				s.Status.Recommendation.Containers[0].Requests = requests("1500m", "128Mi").Requests
+			},
+		},
+		{
+			name: "as it is, where the quota has no room for the recommendation", mode: v1alpha1.UpdateModeInPlace, cpu: "1", quota: "1200m",
+			change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+				s.Status.Recommendation.Containers[0].Requests = requests("1500m", "128Mi").Requests
+			},
+		},
+		{name: "not in mode Off", mode: v1alpha1.UpdateModeOff, cpu: "1"},
+		{name: "not a workload that opted out", mode: v1alpha1.UpdateModeInPlace, cpu: "1", change: func(_ *v1alpha1.WorkloadScaler, d *appsv1.Deployment) {
+			d.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"}
+		}},
+		{name: "not after a boost could not be ended", mode: v1alpha1.UpdateModeInPlace, cpu: "100m", change: func(s *v1alpha1.WorkloadScaler, _ *appsv1.Deployment) {
+			s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionStartupBoost, Status: metav1.ConditionFalse, LastTransitionTime: metav1.NewTime(now)}}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			objects := world(v1alpha1.UpdateModePreview)
+			if tc.change != nil {
+				objects = world(v1alpha1.UpdateModePreview, tc.change)
+			}
+			if tc.quota != "" {
+				q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "team"}}
+				q.Status.Hard = corev1.ResourceList{corev1.ResourceRequestsCPU: resource.MustParse(tc.quota)}
+				objects = append(objects, q)
+			}
+			c := builder(t, append(objects, boosting(tc.mode))...).Build()
+			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "web-1-", OwnerReferences: owned("ReplicaSet", "web-1")}}
+			p.Spec.Containers = []corev1.Container{{Name: "app", Image: "app", Resources: requests("1", "1Gi")}, {Name: "injected", Image: "proxy", Resources: requests("10m", "10Mi")}}
+			got := admitted(t, handle(t, c, "shop", p), p)
+			if cpu := got.Spec.Containers[0].Resources.Requests.Cpu().String(); cpu != tc.cpu || got.Spec.Containers[1].Resources.Requests.Cpu().String() != "10m" {
+				t.Errorf("cpu %s, injected %v; want %s and 10m", cpu, got.Spec.Containers[1].Resources, tc.cpu)
+			}
+			if is := policy.IsBoosted(got); is != (tc.unboosted != "") || !strings.Contains(got.Annotations[v1alpha1.UnboostedResourcesAnnotation], tc.unboosted) {
+				t.Errorf("annotations %v", got.Annotations)
 			}
 		})
 	}

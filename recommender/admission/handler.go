@@ -3,17 +3,19 @@ package admission
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/governance"
 	"supercargo.dev/recommender/policy"
+	"supercargo.dev/recommender/resize"
 	"supercargo.dev/recommender/workload"
 )
 
@@ -30,6 +32,8 @@ type Handler struct {
 	Governor *governance.Governor
 	Clock    clock.PassiveClock
 	Decoder  admission.Decoder
+	// NoBoost turns startup boosts off: where the cluster cannot resize pods in place, they could not be ended.
+	NoBoost bool
 }
 
 // Handle implements admission.Handler.
@@ -75,8 +79,8 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	if err != nil {
 		return nil, "", err
 	}
-	if scaler == nil || scaler.Status.Recommendation == nil {
-		return nil, "there is no recommendation", nil
+	if scaler == nil {
+		return nil, "no workloadscaler binds the pod", nil
 	}
 	w, err := h.Resolver.Object(ctx, scaler)
 	if err != nil {
@@ -88,41 +92,79 @@ func (h *Handler) mutate(ctx context.Context, namespace string, pod *corev1.Pod)
 	}
 	s := governing.Situation(h.Clock.Now(), w, scaler)
 	s.Pod = pod
+	if w.Template == nil { // nothing but the pod itself says what it uses
+		s.ReviewOnly = policy.ReviewOnly(pod.Spec)
+	}
 	if !governance.Applies(s.Active.Mode) {
 		return nil, "mode " + string(s.Active.Mode), nil
 	}
-	if v := policy.AdmissionGates().Check(s); v.Stop {
-		return nil, v.Reason + ": " + v.Message, nil
+	boost := governing.Rules.Boost
+	if h.NoBoost || !resize.MayBoost(scaler, h.Clock.Now()) {
+		boost = nil
 	}
-	return desired(pod, w, scaler.Status.Recommendation.Containers, governing.Rules)
+	verdict := policy.AdmissionGates().Check(s)
+	if verdict.Stop && (boost == nil || policy.BoostGates().Check(s).Stop) {
+		return nil, verdict.Reason + ": " + verdict.Message, nil
+	}
+	var recommended []v1alpha1.ContainerRecommendation // none: a new workload is boosted from what it asks for
+	if !verdict.Stop {
+		recommended = scaler.Status.Recommendation.Containers
+	}
+	var quotas corev1.ResourceQuotaList
+	if err := h.Governor.Reader.List(ctx, &quotas, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, "", fmt.Errorf("listing resourcequotas, %w", err)
+	}
+	short := ""
+	for _, b := range []*policy.Boost{boost, nil} { // with the boost, else without, else as it is: no pod is lost to a quota by us
+		if b == nil && len(recommended) == 0 {
+			break
+		}
+		changed, err := desired(pod, w, recommended, governing.Rules, b)
+		if err != nil {
+			return nil, "", err
+		}
+		if short = policy.QuotaShort(quotas.Items, pod, changed); short == "" {
+			return changed, "", nil
+		}
+	}
+	return nil, "QuotaShort: " + short, nil
 }
 
-// desired gives the containers of the workload's template what is recommended. Containers that were injected stay as they are.
-func desired(pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules) (*corev1.Pod, string, error) {
+// desired gives the workload's own containers what is recommended, and on top of it the boost. Containers that were injected stay as
+// they are, unless the scaler says otherwise.
+func desired(
+	pod *corev1.Pod, w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules, boost *policy.Boost,
+) (*corev1.Pod, error) {
 	original := policy.Containers(pod.Spec)
-	if w.Template != nil {
-		names := sets.New[string]()
-		for _, c := range w.Containers() {
-			names.Insert(c.Name)
-		}
-		for name := range original {
-			if !names.Has(name) {
-				delete(original, name)
-			}
+	for name := range original {
+		if !w.Ours(name) {
+			delete(original, name)
 		}
 	}
 	originals, err := policy.Originals(original)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	want := policy.Desired(original, recommended, rules)
+	want := policy.Desired(original, w.Recommended(pod, recommended), rules)
 	out := policy.Apply(pod, want)
 	if out.Annotations == nil {
 		out.Annotations = map[string]string{}
 	}
-	out.Annotations[v1alpha1.RecommendationAnnotation] = policy.Hash(want)
+	if boost != nil {
+		boosted := policy.Boosted(want, *boost, rules.LimitRanges)
+		if policy.Hash(boosted) != policy.Hash(want) {
+			if out.Annotations[v1alpha1.UnboostedResourcesAnnotation], err = policy.Originals(want); err != nil {
+				return nil, err
+			}
+			out.Annotations[v1alpha1.StartupBoostAnnotation] = v1alpha1.BoostActive
+			out = policy.Apply(out, boosted)
+		}
+	}
+	if len(recommended) > 0 {
+		out.Annotations[v1alpha1.RecommendationAnnotation] = policy.Hash(want)
+	}
 	if _, known := out.Annotations[v1alpha1.OriginalResourcesAnnotation]; !known {
 		out.Annotations[v1alpha1.OriginalResourcesAnnotation] = originals
 	}
-	return out, "", nil
+	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"supercargo.dev/api/v1alpha1"
@@ -30,7 +29,7 @@ type Index struct {
 	version   uint64 // of the scalers; it moves only when an answer may have changed
 	scalers   map[types.NamespacedName]*scaler
 	byTarget  map[Owner][]*scaler
-	selecting map[string][]*scaler // by namespace, those with a pod selector
+	selecting map[string][]*scaler // by namespace, those that say which pods are theirs
 	pods      map[types.UID]answer
 }
 
@@ -77,7 +76,7 @@ func (x *Index) SetScaler(object *v1alpha1.WorkloadScaler) error {
 	x.version++
 	x.scalers[s.id] = s
 	x.byTarget[s.target] = insert(x.byTarget[s.target], s)
-	if s.selector != nil {
+	if s.selects != nil {
 		x.selecting[s.id.Namespace] = insert(x.selecting[s.id.Namespace], s)
 	}
 	return nil
@@ -100,7 +99,7 @@ func (x *Index) drop(s *scaler) {
 	} else {
 		delete(x.byTarget, s.target)
 	}
-	if s.selector == nil {
+	if s.selects == nil {
 		return
 	}
 	if left := remove(x.selecting[s.id.Namespace], s.id); len(left) > 0 {
@@ -167,14 +166,14 @@ func (x *Index) Target(pod *corev1.Pod) (map[string]corev1.ResourceRequirements,
 	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
 		return nil, "", false
 	}
-	return s.containers, s.mode, true
+	return s.forPod(pod), s.mode, true
 }
 
 func compute(pod *corev1.Pod, s *scaler) answer {
 	enforced := FromList(Enforced(pod))
 	a := answer{resourceVersion: pod.ResourceVersion, scaler: s, enforced: enforced, expected: enforced}
 	if s.governs(pod) {
-		a.expected = FromList(withRequests(pod, s.containers))
+		a.expected = FromList(withRequests(pod, s.forPod(pod)))
 	}
 	return a
 }
@@ -208,7 +207,7 @@ func (x *Index) scalerOf(pod *corev1.Pod) *scaler {
 		}
 	}
 	for _, s := range x.selecting[pod.Namespace] {
-		if s.selector.Matches(labels.Set(pod.Labels)) {
+		if s.selects(pod) {
 			return s
 		}
 	}
@@ -232,7 +231,7 @@ func (x *Index) ownerAbove(direct Owner, podLabels map[string]string) (Owner, bo
 // firstByOwner returns the oldest scaler that follows owner references.
 func firstByOwner(list []*scaler) *scaler {
 	for _, s := range list {
-		if s.selector == nil {
+		if s.selects == nil {
 			return s
 		}
 	}

@@ -8,21 +8,23 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 // scaler is what the index keeps of a WorkloadScaler: enough to answer for a pod, and no pointer into the object.
 type scaler struct {
-	id       types.NamespacedName
-	created  metav1.Time
-	target   Owner
-	selector labels.Selector // nil: pods are found through their owners
-	mode     v1alpha1.UpdateMode
+	id      types.NamespacedName
+	created metav1.Time
+	target  Owner
+	selects func(*corev1.Pod) bool // nil: pods are found through their owners
+	mode    v1alpha1.UpdateMode
 	// containers is what the policy will apply; nil where it applies nothing.
 	containers map[string]corev1.ResourceRequirements
+	// groups join containers by name.
+	groups []v1alpha1.ContainerGroup
 	// fingerprint tells whether an event changed anything that matters here.
 	fingerprint string
 }
@@ -39,14 +41,17 @@ func newScaler(object *v1alpha1.WorkloadScaler) (*scaler, error) {
 	}
 	// The recommendation's own hash is left out: an answer depends on the numbers, whoever hashed them and how.
 	text := []string{s.target.Group, s.target.Kind, s.target.Name, ""}
-	if object.Spec.PodSelector != nil && (len(object.Spec.PodSelector.MatchLabels) > 0 || len(object.Spec.PodSelector.MatchExpressions) > 0) {
-		selector, err := metav1.LabelSelectorAsSelector(object.Spec.PodSelector)
-		if err != nil {
-			return nil, fmt.Errorf("parsing podSelector of workloadscaler %s/%s, %w", object.Namespace, object.Name, err)
-		}
-		s.selector = selector
-		text[len(text)-1] = selector.String()
+	selects, err := policy.PodMatcher(object)
+	if err != nil {
+		return nil, fmt.Errorf("reading which pods workloadscaler %s/%s binds, %w", object.Namespace, object.Name, err)
 	}
+	if s.selects = selects; selects != nil {
+		text[len(text)-1] = metav1.FormatLabelSelector(object.Spec.PodSelector) + "\x00" + object.Spec.PodNamePattern + "\x00" + object.Status.PodSelector
+	}
+	for _, g := range object.Spec.Resources.ContainerGroups {
+		text = append(text, g.Name, g.Pattern)
+	}
+	s.groups = object.Spec.Resources.ContainerGroups
 	if recommendation := applicable(object); recommendation != nil {
 		s.mode = object.Status.Policy.Mode
 		text = append(text, string(s.mode))
@@ -100,11 +105,27 @@ func applicable(object *v1alpha1.WorkloadScaler) *v1alpha1.Recommendation {
 }
 
 // governs says whether the scaler changes a pod that exists already: OnCreate has done so by the time the pod exists.
+// A pod with a startup boost keeps it for now, and counts as what it has.
 func (s *scaler) governs(pod *corev1.Pod) bool {
-	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
+	if s == nil || policy.IsBoosted(pod) || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
 		return false
 	}
 	return s.mode != v1alpha1.UpdateModeOnCreate || pod.UID == ""
+}
+
+// forPod is what the policy will apply to a pod, by the names of its containers.
+func (s *scaler) forPod(pod *corev1.Pod) map[string]corev1.ResourceRequirements {
+	if len(s.groups) == 0 {
+		return s.containers
+	}
+	out := make(map[string]corev1.ResourceRequirements, len(pod.Spec.Containers))
+	for i := range pod.Spec.Containers {
+		name := pod.Spec.Containers[i].Name
+		if r, ok := s.containers[policy.GroupName(s.groups, name)]; ok {
+			out[name] = r
+		}
+	}
+	return out
 }
 
 // older orders scalers of one target: the older answers, as with policies of one priority.

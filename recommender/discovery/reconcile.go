@@ -166,6 +166,7 @@ func shape(rule *v1alpha1.WorkloadScalerRule, c candidate, s *v1alpha1.WorkloadS
 	s.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: c.gvk.GroupVersion().String(), Kind: c.gvk.Kind, Name: c.GetName(), UID: c.GetUID(),
 	}}
+	s.Spec.PodNamePattern = c.pods
 	s.Spec.Optimize = []v1alpha1.OptimizeScope{v1alpha1.OptimizeResource}
 	if s.Spec.Interval = rule.Spec.Interval; s.Spec.Interval == "" {
 		s.Spec.Interval = "30m"

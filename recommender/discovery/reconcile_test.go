@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sort"
 	"strings"
 	"testing"
@@ -14,7 +15,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -158,6 +161,54 @@ func TestReconcile(t *testing.T) {
 				t.Errorf("conditions %v, want reason %s", got.Status.Conditions, tc.reason)
 			}
 		})
+	}
+}
+
+func TestAPodNamePatternReachesTheScalersOfACustomKind(t *testing.T) {
+	spark := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "sparkoperator.k8s.io/v1beta2", "kind": "SparkApplication", "metadata": map[string]any{"namespace": "shop", "name": "etl"},
+	}}
+	r := rule("all", v1alpha1.ResourceSelector{APIVersion: "sparkoperator.k8s.io/v1beta2", Kind: "SparkApplication", PodNamePattern: "{name}-*-exec-*"})
+	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(r, spark).WithStatusSubresource(&v1alpha1.WorkloadScalerRule{}).Build()
+	d := &Reconciler{Client: c, Direct: c}
+	if _, err := d.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(r)}); err != nil {
+		t.Fatal(err)
+	}
+	var list v1alpha1.WorkloadScalerList
+	if err := c.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != 1 || list.Items[0].Spec.PodNamePattern != "{name}-*-exec-*" || list.Items[0].Spec.TargetRef.Name != "etl" {
+		t.Errorf("scalers %+v", list.Items)
+	}
+}
+
+func TestCustomKindsAreListedPageByPage(t *testing.T) {
+	kind := schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"}
+	var asked []string
+	pages := interceptor.NewClient(fake.NewClientBuilder().WithScheme(newScheme(t)).Build(), interceptor.Funcs{
+		List: func(_ context.Context, _ client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+			o := (&client.ListOptions{}).ApplyOptions(opts)
+			asked = append(asked, fmt.Sprintf("%d %s", o.Limit, o.Continue))
+			list, ok := into.(*unstructured.UnstructuredList)
+			if !ok {
+				return fmt.Errorf("list of %T", into)
+			}
+			item := unstructured.Unstructured{}
+			item.SetName(fmt.Sprintf("w%d", len(asked)))
+			list.Items = []unstructured.Unstructured{item}
+			if len(asked) < 3 {
+				list.SetContinue(fmt.Sprintf("token%d", len(asked)))
+			}
+			return nil
+		},
+	})
+	found, err := (&Reconciler{Direct: pages}).list(t.Context(), kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"500 ", "500 token1", "500 token2"}, asked); diff != "" || len(found) != 3 {
+		t.Errorf("%d found (-want +got)\n%s", len(found), diff)
 	}
 }
 

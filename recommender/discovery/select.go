@@ -25,6 +25,7 @@ type selector struct {
 	gvk             schema.GroupVersionKind
 	namespace, name string // globs
 	labels          labels.Selector
+	pods            string // podNamePattern
 }
 
 // invalidSelectorError says which part of a rule cannot be read.
@@ -77,6 +78,12 @@ func parse(i int, rs *v1alpha1.ResourceSelector) (selector, error) {
 	if _, err = policy.MatchGlob(s.name, ""); err != nil {
 		return invalid("InvalidPattern", "name", err)
 	}
+	if s.pods = rs.PodNamePattern; s.pods != "" {
+		example := v1alpha1.WorkloadScaler{Spec: v1alpha1.WorkloadScalerSpec{PodNamePattern: s.pods, TargetRef: v1alpha1.TargetRef{Name: "name"}}}
+		if _, err := policy.PodMatcher(&example); err != nil {
+			return selector{}, &invalidSelectorError{"InvalidPattern", fmt.Sprintf("resourceSelectors[%d]: %v", i, err)}
+		}
+	}
 	if rs.LabelSelector != nil {
 		if s.labels, err = metav1.LabelSelectorAsSelector(rs.LabelSelector); err != nil {
 			return invalid("InvalidLabelSelector", "labelSelector", err)
@@ -89,6 +96,8 @@ func parse(i int, rs *v1alpha1.ResourceSelector) (selector, error) {
 type candidate struct {
 	client.Object
 	gvk schema.GroupVersionKind
+	// pods is the podNamePattern of its scaler.
+	pods string
 }
 
 func (c candidate) key() string {
@@ -116,7 +125,7 @@ func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScaler
 			return nil, nil, err
 		}
 		for _, o := range objects {
-			c := candidate{Object: o, gvk: s.gvk}
+			c := candidate{Object: o, gvk: s.gvk, pods: s.pods}
 			if s.selects(o) && eligible(o) && !seen[c.key()] {
 				seen[c.key()] = true
 				found = append(found, c)
@@ -167,13 +176,26 @@ func (r *Reconciler) list(ctx context.Context, gvk schema.GroupVersionKind) ([]c
 		}
 		return objects(list)
 	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-	if err := r.Direct.List(ctx, list); err != nil {
-		return nil, fmt.Errorf("listing %s, %w", gvk.GroupKind(), err)
+	var out []client.Object
+	for token := ""; ; {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+		if err := r.Direct.List(ctx, list, client.Limit(page), client.Continue(token)); err != nil {
+			return nil, fmt.Errorf("listing %s, %w", gvk.GroupKind(), err)
+		}
+		found, err := objects(list)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+		if token = list.GetContinue(); token == "" {
+			return out, nil
+		}
 	}
-	return objects(list)
 }
+
+// page is how many objects of a custom kind are read in one request, so that a large list costs neither us nor the API server its memory.
+const page = 500
 
 func objects(list client.ObjectList) ([]client.Object, error) {
 	items, err := meta.ExtractList(list)

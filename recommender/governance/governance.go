@@ -7,6 +7,7 @@ package governance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -55,6 +56,8 @@ type Governing struct {
 	Active policy.Active
 	// Estimate is how the numbers are computed; it is meaningless where Problem is set.
 	Estimate estimate.Policy
+	// Fit shapes requests to fill a typical node; nil: they are not shaped.
+	Fit *policy.NodeFit
 	// EstimateName is the RecommendationPolicy; empty for the defaults.
 	EstimateName string
 	// PolicyHash identifies the spec of the RecommendationPolicy.
@@ -65,21 +68,37 @@ type Governing struct {
 	Held map[corev1.ResourceName]string
 	// ByHand is true where a person turned this one workload on.
 	ByHand bool
+	// Removal is what becomes of the pods because the policy that governed them went, with its name; nil where nothing does.
+	Removal *Removal
 	// Paused by the cluster-wide switch.
 	Paused bool
 	// Protected is true in a namespace that is never changed.
 	Protected bool
 }
 
+// Removal is a policy that went, and how the pods get back what they asked for.
+type Removal struct {
+	AutoscalingPolicy string
+	Plan              v1alpha1.RemovalPlan
+}
+
 // Problem is a reason in CamelCase and a message.
 type Problem struct{ Reason, Message string }
 
-// TargetOf describes a workload to recommender/policy.
+// TargetOf describes a workload to recommender/policy. A Java workload has the runtime label besides its own.
 func TargetOf(w *workload.Workload) policy.Target {
-	return policy.Target{
+	t := policy.Target{
 		Kind: w.GVK.Kind, Namespace: w.Object.GetNamespace(), Name: w.Object.GetName(),
 		Labels: w.Object.GetLabels(), Annotations: w.Object.GetAnnotations(),
 	}
+	if policy.RunsJava(w.Spec()) {
+		t.Labels = maps.Clone(t.Labels)
+		if t.Labels == nil {
+			t.Labels = map[string]string{}
+		}
+		t.Labels[v1alpha1.RuntimeLabel] = v1alpha1.RuntimeJava
+	}
+	return t
 }
 
 // For reads what governs the workload of a scaler now.
@@ -93,6 +112,14 @@ func (g *Governor) For(ctx context.Context, s *v1alpha1.WorkloadScaler, w *workl
 		Protected: ProtectedNamespaces(g.Namespace).Has(s.Namespace),
 	}
 	if err := g.rules(&out, s); err != nil {
+		return Governing{}, err
+	}
+	if was := s.Status.Policy; out.Policy == nil && was != nil && was.OnRemoval != nil && !Applies(out.Active.Mode) &&
+		policy.Removed(policies.Items, was.AutoscalingPolicy) {
+		out.Removal = &Removal{AutoscalingPolicy: was.AutoscalingPolicy, Plan: *was.OnRemoval}
+		out.Rules.Fallback = was.OnRemoval.InPlaceFallback
+	}
+	if err := g.ranges(ctx, &out, s.Namespace); err != nil {
 		return Governing{}, err
 	}
 	if err := g.estimate(ctx, &out); err != nil {
@@ -129,6 +156,18 @@ func (g *Governor) rules(out *Governing, s *v1alpha1.WorkloadScaler) error {
 	return nil
 }
 
+// ranges adds the namespace's LimitRanges to the rules: they win over every policy.
+func (g *Governor) ranges(ctx context.Context, out *Governing, namespace string) error {
+	var list corev1.LimitRangeList
+	if err := g.Reader.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing limitranges, %w", err)
+	}
+	for i := range list.Items {
+		out.Rules.LimitRanges = append(out.Rules.LimitRanges, corev1.LimitRange{Spec: list.Items[i].Spec})
+	}
+	return nil
+}
+
 // Applies says that a mode changes pods, new ones at least.
 func Applies(m v1alpha1.UpdateMode) bool {
 	switch m {
@@ -158,6 +197,10 @@ func (g *Governor) estimate(ctx context.Context, out *Governing) error {
 	out.PolicyHash = policy.HashSpec(spec)
 	var err error
 	if out.Estimate, err = estimate.ParsePolicy(spec); err != nil {
+		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
+		return nil
+	}
+	if out.Fit, err = policy.ParseNodeFit(spec.NodeFit, out.Estimate.Memory.Overhead); err != nil {
 		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
 	}
 	return nil

@@ -20,7 +20,7 @@ func (g *Governing) Situation(now time.Time, w *workload.Workload, s *v1alpha1.W
 	}
 	if spec := w.Spec(); spec != nil {
 		out.ReviewOnly = policy.ReviewOnly(*spec)
-		out.Deferred = policy.Deferred(w.GVK.Kind, *spec)
+		out.Deferred = policy.Deferred(w.GVK.Kind, *spec, g.Policy != nil && g.Policy.Spec.RestartRollouts)
 	}
 	if g.Protected {
 		out.Active.Mode = v1alpha1.UpdateModePreview

@@ -24,7 +24,7 @@ func Containers(spec corev1.PodSpec) map[string]corev1.ResourceRequirements {
 
 // Desired is what the containers of a pod are to have. Original is what the template states (or, for a pod that was
 // changed before, what its original-resources annotation holds); a container without a recommendation keeps it.
-// Unmanaged resources keep the original. Limits follow the limit policy of each resource. No request exceeds its limit.
+// Unmanaged resources keep the original. Limits follow the limit policy of each resource, or the QoS class. No request exceeds its limit.
 func Desired(original map[string]corev1.ResourceRequirements, recommended []v1alpha1.ContainerRecommendation, r Rules) map[string]corev1.ResourceRequirements {
 	out := make(map[string]corev1.ResourceRequirements, len(original))
 	for name, resources := range original {
@@ -43,6 +43,7 @@ func Desired(original map[string]corev1.ResourceRequirements, recommended []v1al
 		}
 		out[c.Name] = after
 	}
+	r.class(out, original)
 	return out
 }
 

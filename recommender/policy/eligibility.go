@@ -8,13 +8,16 @@ import (
 )
 
 // Deferred says why a workload's pods are never replaced for a recommendation, or "" if they may be. A new pod could
-// not start beside the old one, or the kind has an update mechanism of its own.
-func Deferred(kind string, template corev1.PodSpec) string {
+// not start beside the old one, or the kind has an update mechanism of its own; rollouts says that a Rollout may be restarted all the
+// same.
+func Deferred(kind string, template corev1.PodSpec, rollouts bool) string {
 	switch kind {
 	case "DaemonSet":
 		return "a DaemonSet is not restarted for a recommendation"
 	case "Rollout":
-		return "a Rollout has its own update mechanism"
+		if !rollouts {
+			return "a Rollout has its own update mechanism (see restartRollouts of the policy)"
+		}
 	case "Job", "CronJob":
 		return "a run is not restarted for a recommendation"
 	}

@@ -82,6 +82,9 @@ func AdmissionGates() Chain {
 	return Chain{notPaused, notDisabled, notReviewOnly, changesNewPods, recommended, policyUnchanged}
 }
 
+// BoostGates are asked before a new pod without a recommendation is boosted.
+func BoostGates() Chain { return Chain{notPaused, notDisabled, notReviewOnly, changesNewPods} }
+
 func pass() Verdict { return Verdict{Reason: ReasonPassed} }
 
 func stop(reason, format string, args ...any) Verdict {

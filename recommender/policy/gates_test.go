@@ -103,19 +103,26 @@ func TestWorkloadsThatAreNotRestartedForARecommendation(t *testing.T) {
 		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: corev1.LabelTopologyZone}},
 	}}}
 	for name, c := range map[string]struct {
-		kind string
-		spec corev1.PodSpec
-		want bool
+		kind     string
+		spec     corev1.PodSpec
+		rollouts bool
+		want     bool
 	}{
-		"a Deployment":          {"Deployment", corev1.PodSpec{}, false},
-		"a DaemonSet":           {"DaemonSet", corev1.PodSpec{}, true},
-		"a Rollout":             {"Rollout", corev1.PodSpec{}, true},
-		"a CronJob":             {"CronJob", corev1.PodSpec{}, true},
-		"host network":          {"Deployment", corev1.PodSpec{HostNetwork: true}, true},
-		"anti-affinity by host": {"StatefulSet", byHost, true},
-		"anti-affinity by zone": {"StatefulSet", byZone, false},
+		"a Deployment":                        {kind: "Deployment"},
+		"a StatefulSet":                       {kind: "StatefulSet"},
+		"a ReplicaSet":                        {kind: "ReplicaSet"},
+		"a custom kind":                       {kind: "Widget"},
+		"a DaemonSet":                         {kind: "DaemonSet", want: true},
+		"a Rollout":                           {kind: "Rollout", want: true},
+		"a Rollout that may be restarted":     {kind: "Rollout", rollouts: true},
+		"such a Rollout, on the host network": {kind: "Rollout", rollouts: true, spec: corev1.PodSpec{HostNetwork: true}, want: true},
+		"a Job":                               {kind: "Job", want: true},
+		"a CronJob":                           {kind: "CronJob", want: true},
+		"host network":                        {kind: "Deployment", spec: corev1.PodSpec{HostNetwork: true}, want: true},
+		"anti-affinity by host":               {kind: "StatefulSet", spec: byHost, want: true},
+		"anti-affinity by zone":               {kind: "StatefulSet", spec: byZone},
 	} {
-		if got := Deferred(c.kind, c.spec) != ""; got != c.want {
+		if got := Deferred(c.kind, c.spec, c.rollouts) != ""; got != c.want {
 			t.Errorf("%s: deferred %v, want %v", name, got, c.want)
 		}
 	}

@@ -32,7 +32,7 @@ func Predict(pod *corev1.Pod, desired map[string]corev1.ResourceRequirements, o 
 			continue
 		}
 		for _, check := range []func(corev1.Container, corev1.ResourceRequirements, PredictOptions) *Refusal{
-			limitRemoved, requestRemoved, memoryLimitAdded, memoryLimitDecreased,
+			limitRemoved, requestRemoved, memoryLimitAdded, memoryLimitDecreased, heapDrift,
 		} {
 			if refusal := check(c, want, o); refusal != nil {
 				return refusal

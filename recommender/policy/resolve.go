@@ -57,6 +57,25 @@ func Shadowed(policies []v1alpha1.AutoscalingPolicy, t Target) []*v1alpha1.Autos
 	return out
 }
 
+// RemovalOf is what becomes of the pods of a workload that the policy governs, nil where they stay as they are.
+func RemovalOf(p *v1alpha1.AutoscalingPolicy) *v1alpha1.RemovalPlan {
+	if p == nil || p.Spec.OnPolicyRemoval == "" || p.Spec.OnPolicyRemoval == v1alpha1.RemovalOff {
+		return nil
+	}
+	return &v1alpha1.RemovalPlan{Policy: p.Spec.OnPolicyRemoval, InPlaceFallback: *p.Spec.InPlaceFallback.DeepCopy()}
+}
+
+// Removed tells whether the policy of a name was deleted or turned off. One that is invalid, or that no longer selects a workload, was
+// not: that may be a slip of the pen.
+func Removed(policies []v1alpha1.AutoscalingPolicy, name string) bool {
+	for i := range policies {
+		if policies[i].Name == name {
+			return !inForce(&policies[i])
+		}
+	}
+	return true
+}
+
 func inForce(p *v1alpha1.AutoscalingPolicy) bool {
 	return (p.Spec.Enable == nil || *p.Spec.Enable) && p.DeletionTimestamp.IsZero()
 }

@@ -19,6 +19,10 @@ type Rules struct {
 	Drift     map[corev1.ResourceName]Threshold
 	DriftBase v1alpha1.DriftBase
 	Fallback  v1alpha1.InPlaceFallback
+	// QOS class that pods are to have; empty: as requests and limits lead to.
+	QOS v1alpha1.QOSPolicy
+	// Boost of pods that start; nil: none.
+	Boost *Boost
 	// LimitRanges of the namespace, within which limits and requests are kept. Not part of a policy: the caller adds them.
 	LimitRanges []corev1.LimitRange
 }
@@ -40,7 +44,11 @@ func ParseRules(spec *v1alpha1.AutoscalingPolicySpec) (Rules, error) {
 
 func parseRules(spec *v1alpha1.AutoscalingPolicySpec, root *field.Path) (Rules, field.ErrorList) {
 	var errs field.ErrorList
-	r := Rules{Resources: slices.Clone(spec.UpdateResources), DriftBase: spec.DriftBase, Fallback: spec.InPlaceFallback}
+	r := Rules{Resources: slices.Clone(spec.UpdateResources), DriftBase: spec.DriftBase, Fallback: spec.InPlaceFallback, QOS: spec.QOSClass}
+	classes := []v1alpha1.QOSPolicy{v1alpha1.QOSPreserve, v1alpha1.QOSGuaranteed, v1alpha1.QOSBurstable}
+	if spec.QOSClass != "" && !slices.Contains(classes, spec.QOSClass) {
+		errs = append(errs, field.NotSupported(root.Child("qosClass"), spec.QOSClass, classes))
+	}
 	for i, name := range spec.UpdateResources {
 		if !slices.Contains(managed(), name) {
 			errs = append(errs, field.NotSupported(root.Child("updateResources").Index(i), name, managed()))
@@ -78,6 +86,9 @@ func parseRules(spec *v1alpha1.AutoscalingPolicySpec, root *field.Path) (Rules, 
 	if spec.DriftBase != "" && !slices.Contains(bases, spec.DriftBase) {
 		errs = append(errs, field.NotSupported(root.Child("driftBase"), spec.DriftBase, bases))
 	}
+	boost, boostErrs := parseBoost(spec.StartupBoost, root.Child("startupBoost"))
+	r.Boost = boost
+	errs = append(errs, boostErrs...)
 	return r, append(errs, validateFallback(spec.InPlaceFallback, root.Child("inPlaceFallback"))...)
 }
 

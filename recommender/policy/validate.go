@@ -27,11 +27,9 @@ func Validate(spec v1alpha1.AutoscalingPolicySpec) field.ErrorList {
 	}
 	_, ruleErrs := parseRules(&spec, root)
 	errs = append(errs, ruleErrs...)
-	if spec.StartupBoost != nil && spec.StartupBoost.Enabled {
-		errs = append(errs, field.Invalid(root.Child("startupBoost", "enabled"), true, "startupBoost is not supported by this version; leave it out"))
-	}
-	if spec.OnPolicyRemoval != "" && spec.OnPolicyRemoval != v1alpha1.RemovalOff {
-		errs = append(errs, field.NotSupported(root.Child("onPolicyRemoval"), spec.OnPolicyRemoval, []v1alpha1.RemovalPolicy{v1alpha1.RemovalOff}))
+	removals := []v1alpha1.RemovalPolicy{v1alpha1.RemovalOff, v1alpha1.RemovalReCreate, v1alpha1.RemovalInPlace}
+	if spec.OnPolicyRemoval != "" && !slices.Contains(removals, spec.OnPolicyRemoval) {
+		errs = append(errs, field.NotSupported(root.Child("onPolicyRemoval"), spec.OnPolicyRemoval, removals))
 	}
 	return errs
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,8 +38,15 @@ func TestPoliciesThatCannotWorkAreRefusedByField(t *testing.T) {
 		"an unknown drift base": {func(s *spec) { s.DriftBase = "Past" }, "spec.driftBase"},
 		"an unknown fallback":   {func(s *spec) { s.InPlaceFallback.DefaultPolicy = "panic" }, "spec.inPlaceFallback.defaultPolicy"},
 		"an unknown reason":     {func(s *spec) { s.InPlaceFallback.ReasonPolicies = map[string]v1alpha1.FallbackPolicy{"Mood": "hold"} }, "spec.inPlaceFallback.reasonPolicies[Mood]"},
-		"startup boost":         {func(s *spec) { s.StartupBoost = &v1alpha1.StartupBoost{Enabled: true} }, "spec.startupBoost.enabled"},
-		"restoring on removal":  {func(s *spec) { s.OnPolicyRemoval = v1alpha1.RemovalInPlace }, "spec.onPolicyRemoval"},
+		"a boost of nothing":    {func(s *spec) { s.StartupBoost = &v1alpha1.StartupBoost{Enabled: true} }, "spec.startupBoost"},
+		"a boost beyond 5": {func(s *spec) {
+			s.StartupBoost = &v1alpha1.StartupBoost{Enabled: true, CPUMultiplier: "6"}
+		}, "spec.startupBoost.cpuMultiplier"},
+		"a boost for days": {func(s *spec) {
+			s.StartupBoost = &v1alpha1.StartupBoost{Enabled: true, CPUMultiplier: "2", MinReady: &metav1.Duration{Duration: 48 * time.Hour}}
+		}, "spec.startupBoost.minReady"},
+		"restoring in place": {func(s *spec) { s.OnPolicyRemoval = v1alpha1.RemovalInPlace }, ""},
+		"an unknown removal": {func(s *spec) { s.OnPolicyRemoval = "Burn" }, "spec.onPolicyRemoval"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := makePolicy("p", 0, 0).Spec

@@ -17,6 +17,7 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/estimate"
+	"supercargo.dev/recommender/policy"
 )
 
 // Recommendation keeps the status of RecommendationPolicies.
@@ -45,7 +46,11 @@ func (r *Recommendation) Reconcile(ctx context.Context, req reconcile.Request) (
 		return reconcile.Result{}, fmt.Errorf("reading recommendationpolicy, %w", err)
 	}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "InForce", ObservedGeneration: p.Generation}
-	if _, err := estimate.ParsePolicy(p.Spec); err != nil {
+	parsed, err := estimate.ParsePolicy(p.Spec)
+	if err == nil {
+		_, err = policy.ParseNodeFit(p.Spec.NodeFit, parsed.Memory.Overhead)
+	}
+	if err != nil {
 		field, _, _ := strings.Cut(err.Error(), ": ") // errors begin with the path of their field
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reasonOf(field), err.Error()
 	}

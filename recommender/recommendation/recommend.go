@@ -1,12 +1,12 @@
 package recommendation
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +21,7 @@ import (
 )
 
 // recommend computes the recommendation where it is due. What is there stays where it is not, and where it cannot be computed.
-func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error {
+func (r *Reconciler) recommend(v *view, killed bool) error {
 	if p := v.governing.Problem; p != nil {
 		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, p.Reason, p.Message)
 		return nil
@@ -36,12 +36,8 @@ func (r *Reconciler) recommend(ctx context.Context, v *view, killed bool) error 
 			fmt.Sprintf("spec.interval %q is not a duration such as 30m or 1d", v.scaler.Spec.Interval))
 		return nil
 	}
-	var ranges corev1.LimitRangeList
-	if err := r.Client.List(ctx, &ranges, client.InNamespace(v.scaler.Namespace)); err != nil {
-		return fmt.Errorf("listing limitranges, %w", err)
-	}
 	in := estimate.Inputs{
-		Now: v.now, LimitRanges: ranges.Items, ByHand: v.governing.ByHand, Previous: v.scaler.Status.Recommendation,
+		Now: v.now, LimitRanges: v.governing.Rules.LimitRanges, ByHand: v.governing.ByHand, Previous: v.scaler.Status.Recommendation,
 	}
 	for _, c := range v.workload.Containers() {
 		in.Containers = append(in.Containers, estimate.Container{Name: c.Name, Current: c.Resources})
@@ -96,13 +92,9 @@ func (v *view) basis(in estimate.Inputs) (basis, error) {
 		Rules      policy.Rules
 		Held       map[corev1.ResourceName]string
 		Containers []estimate.Container
-		Ranges     []corev1.LimitRangeSpec
 	}{
 		Generation: v.scaler.Generation, Policy: v.governing.PolicyHash, ByHand: in.ByHand, Rules: v.governing.Rules,
 		Held: v.governing.Held, Containers: in.Containers,
-	}
-	for i := range in.LimitRanges {
-		content.Ranges = append(content.Ranges, in.LimitRanges[i].Spec)
 	}
 	b, err := json.Marshal(content)
 	if err != nil {
@@ -128,10 +120,15 @@ func (r *Reconciler) due(v *view, now basis, interval time.Duration) bool {
 // publish puts a computed recommendation into the status.
 func (r *Reconciler) publish(v *view, computed estimate.Recommendation) {
 	containers := make([]v1alpha1.ContainerRecommendation, 0, len(computed.Containers))
+	shaped := r.shape(v, &computed)
 	for i := range computed.Containers {
 		c := &computed.Containers[i]
 		out := v1alpha1.ContainerRecommendation{Name: c.Name, Requests: c.Requests, Current: c.Current, Explanation: c.Explanation}
+		out.Explanation = append(slices.Clip(out.Explanation), shaped[c.Name]...)
 		hold(&out, v.governing)
+		if template := v.container(c.Name); template != nil {
+			keepHeap(&out, *template)
+		}
 		containers = append(containers, out)
 	}
 	containers = policy.Complete(containers, v.governing.Rules)
@@ -152,6 +149,29 @@ func (r *Reconciler) publish(v *view, computed estimate.Recommendation) {
 	message := fmt.Sprintf("%s confidence, %s watched, %d%% of the lookback covered",
 		rec.Confidence.Level, rec.Confidence.Watched.Round(time.Minute), rec.Confidence.CoveragePercent)
 	v.condition(v1alpha1.ConditionRecommended, metav1.ConditionTrue, "Computed", message)
+}
+
+// shape fits the requests of a pod into a typical node, where the policy asks for that and enough is known, and explains it.
+func (r *Reconciler) shape(v *view, computed *estimate.Recommendation) map[string][]v1alpha1.ExplanationStep {
+	if v.governing.Fit == nil || computed.Confidence.Level != v1alpha1.ConfidenceFull {
+		return nil
+	}
+	list := make([]v1alpha1.ContainerRecommendation, len(computed.Containers))
+	for i := range computed.Containers {
+		list[i] = v1alpha1.ContainerRecommendation{Name: computed.Containers[i].Name, Requests: computed.Containers[i].Requests.DeepCopy()}
+	}
+	pods, lowered := v.governing.Fit.Shape(list)
+	out := map[string][]v1alpha1.ExplanationStep{}
+	for i := range list {
+		computed.Containers[i].Requests = list[i].Requests
+		for _, name := range lowered {
+			q := list[i].Requests[name]
+			out[list[i].Name] = append(out[list[i].Name], v1alpha1.ExplanationStep{
+				Resource: name, Step: "NodeFit", Value: q.String(), Message: fmt.Sprintf("lowered a little, so that %d pods fill a typical node", pods),
+			})
+		}
+	}
+	return out
 }
 
 // hold keeps the requests of resources that something else depends on, so that everybody who reads the status leaves them alone.

@@ -26,6 +26,9 @@ import (
 const (
 	// evaluation is how often a scaler is looked at without an event: usage may have outgrown the recommendation, a schedule begun.
 	evaluation = time.Minute
+	// eager is how often a scaler without recommendation is looked at while it is young: its first usage may arrive at any moment.
+	eager = 5 * time.Second
+	young = 5 * time.Minute
 	// defaultInterval is how often a recommendation is computed where the scaler does not say.
 	defaultInterval = 30 * time.Minute
 	// staleAfter is the age from which usage counts as no longer arriving.
@@ -35,6 +38,8 @@ const (
 // Applier changes pods that have drifted.
 type Applier interface {
 	Apply(ctx context.Context, r resize.Request) (resize.Outcome, error)
+	// Release gives pods back what they asked for, because the policy that changed them went.
+	Release(ctx context.Context, r resize.Request, how v1alpha1.RemovalPolicy) (resize.Outcome, error)
 }
 
 // Backfill brings the usage of a workload from before it was first watched.
@@ -146,16 +151,25 @@ func (r *Reconciler) evaluate(ctx context.Context, v *view) (again time.Duration
 	if v.governing, err = r.Governor.For(ctx, v.scaler, v.workload); err != nil {
 		return 0, err
 	}
+	if err := r.label(ctx, v); err != nil {
+		return 0, err
+	}
 	killed := r.killed(v)
 	situation := v.governing.Situation(v.now, v.workload, v.scaler)
 	v.matched(situation)
 	r.freshness(v)
-	if err := r.recommend(ctx, v, killed); err != nil {
+	if err := r.recommend(v, killed); err != nil {
 		return 0, err
 	}
 	rec := v.scaler.Status.Recommendation
+	if v.governing.Removal != nil {
+		return r.release(ctx, v, situation)
+	}
 	if rec == nil {
 		v.condition(v1alpha1.ConditionApplied, metav1.ConditionFalse, "NoRecommendation", "there is nothing to apply yet")
+		if v.now.Sub(v.scaler.CreationTimestamp.Time) < young && len(v.workload.Pods) > 0 {
+			return eager, nil
+		}
 		return evaluation, nil
 	}
 	changes, err := resize.Changes(v.workload, rec.Containers, v.governing.Rules)
@@ -217,7 +231,8 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 		v.scaler.Status.Policy = nil // nobody may act on a recommendation for a workload that is not there
 		return false, nil
 	}
-	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", "")
+	v.condition(v1alpha1.ConditionTargetFound, metav1.ConditionTrue, "Found", v.workload.Note)
+	v.scaler.Status.PodSelector = v.workload.PodSelector
 	v.key = estimate.Workload{Namespace: v.scaler.Namespace, Kind: v.workload.GVK.GroupKind().String(), Name: v.workload.Object.GetName()}
 	var containers, pods []string
 	for _, c := range v.workload.Containers() {
@@ -226,7 +241,7 @@ func (r *Reconciler) resolve(ctx context.Context, v *view) (ok bool, err error) 
 	for _, p := range v.workload.Pods {
 		pods = append(pods, p.Name)
 	}
-	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers) {
+	for _, pod := range r.Registry.Set(client.ObjectKeyFromObject(v.scaler), v.key, pods, containers, v.workload.Group) {
 		r.Store.PodGone(v.key, pod)
 	}
 	return true, nil
@@ -251,7 +266,11 @@ func (r *Reconciler) killed(v *view) bool {
 	fresh := false
 	rec := v.scaler.Status.Recommendation
 	for _, pod := range v.workload.Pods {
-		for _, c := range v.workload.Containers() {
+		for i := range pod.Spec.Containers {
+			c := &pod.Spec.Containers[i]
+			if !v.workload.Ours(c.Name) {
+				continue
+			}
 			for _, t := range resize.Terminations(pod, c.Name) {
 				if !resize.OOMKilled(t) || t.FinishedAt.IsZero() {
 					continue
@@ -260,7 +279,7 @@ func (r *Reconciler) killed(v *view) bool {
 					Pod: pod.Name, At: t.FinishedAt.Time, ID: t.ContainerID, MemoryBytes: memoryOf(pod, c.Name),
 					Applied: rec != nil && pod.Annotations[v1alpha1.RecommendationAnnotation] == rec.Hash,
 				}
-				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: c.Name}
+				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: v.workload.Group(c.Name)}
 				if !r.Store.OOM(key, kill, v.governing.Estimate.OOM) {
 					continue
 				}

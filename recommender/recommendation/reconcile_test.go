@@ -42,6 +42,8 @@ type bench struct {
 	patches int
 	applied []resize.Request
 	outcome resize.Outcome
+	// released holds how each release was asked for.
+	released []v1alpha1.RemovalPolicy
 }
 
 func (b *bench) Apply(_ context.Context, r resize.Request) (resize.Outcome, error) {

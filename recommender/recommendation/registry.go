@@ -23,6 +23,7 @@ type Registry struct {
 type member struct {
 	workload   estimate.Workload
 	containers sets.Set[string]
+	group      func(container string) string
 	pods       sets.Set[string]
 }
 
@@ -31,12 +32,13 @@ func NewRegistry() *Registry {
 	return &Registry{pods: map[types.NamespacedName]*member{}, scalers: map[types.NamespacedName]*member{}}
 }
 
-// Set says which pods and containers a scaler binds, and returns the pods that it bound before and no longer does.
-func (r *Registry) Set(scaler types.NamespacedName, w estimate.Workload, pods, containers []string) (gone []string) {
+// Set says which pods and containers a scaler binds, and returns the pods that it bound before and no longer does. group gives the
+// name under which a container is counted; it must be pure.
+func (r *Registry) Set(scaler types.NamespacedName, w estimate.Workload, pods, containers []string, group func(string) string) (gone []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.scalers[scaler]
-	now := &member{workload: w, containers: sets.New(containers...), pods: sets.New(pods...)}
+	now := &member{workload: w, containers: sets.New(containers...), group: group, pods: sets.New(pods...)}
 	gone = r.unbind(scaler.Namespace, before, now.pods)
 	for _, name := range pods {
 		r.pods[types.NamespacedName{Namespace: scaler.Namespace, Name: name}] = now
@@ -98,10 +100,14 @@ func (r *Registry) Sink(store *estimate.Store) usage.Sink {
 		r.mu.RLock()
 		m := r.pods[types.NamespacedName{Namespace: u.Namespace, Name: u.Pod}]
 		r.mu.RUnlock()
-		if m == nil || !m.containers.Has(u.Container) { // not bound, or injected into the pod
+		if m == nil {
 			return
 		}
-		key := estimate.Key{Namespace: m.workload.Namespace, Kind: m.workload.Kind, Name: m.workload.Name, Container: u.Container}
+		container := m.group(u.Container)
+		if !m.containers.Has(container) { // injected into the pod
+			return
+		}
+		key := estimate.Key{Namespace: m.workload.Namespace, Kind: m.workload.Kind, Name: m.workload.Name, Container: container}
 		store.Observe(key, u.Pod, u.At, u.MilliCPU, u.MemoryBytes)
 	}
 }

@@ -87,6 +87,11 @@ type Outcome struct {
 	Resized, Recreated int64
 	// Verdict says why pods that have drifted were left. Its Stop is false where none were.
 	Verdict policy.Verdict
+	// BoostsEnded counts pods whose startup boost ended in this pass; BoostFailed says why one could not end, empty where none failed.
+	BoostsEnded int64
+	BoostFailed string
+	// Left counts pods that Release has still to give back what they asked for.
+	Left int
 	// Again is when to look again without an event; zero: at the next interval.
 	Again time.Duration
 }
@@ -110,7 +115,14 @@ const soon = 30 * time.Second
 // error only for what may pass when it is tried again.
 func (a *Applier) Apply(ctx context.Context, r Request) (Outcome, error) {
 	var out Outcome
-	if r.Situation.Paused || r.Situation.Target.Disabled() || !governance.Applies(r.Situation.Active.Mode) {
+	if r.Situation.Paused || r.Situation.Target.Disabled() {
+		out.Verdict = policy.WorkloadGates().Check(r.Situation)
+		return out, nil
+	}
+	if err := a.endBoosts(ctx, r, &out); err != nil {
+		return out, err
+	}
+	if !governance.Applies(r.Situation.Active.Mode) {
 		out.Verdict = policy.WorkloadGates().Check(r.Situation)
 		return out, nil
 	}
@@ -124,7 +136,7 @@ func (a *Applier) Apply(ctx context.Context, r Request) (Outcome, error) {
 	}
 	room := max(1, int(int64(len(r.Changes))*int64(a.options.MaxInFlightPercent)/100)) - flight
 	for _, c := range newestFirst(r.Changes) {
-		if len(c.Deviations) == 0 || underWay(c.Pod) {
+		if len(c.Deviations) == 0 || c.Boosted || underWay(c.Pod) {
 			continue
 		}
 		if a.recent.has(c.Pod.UID) {

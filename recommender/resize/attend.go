@@ -16,10 +16,10 @@ import (
 func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight int, err error) {
 	for _, c := range r.Changes {
 		record, ours := recordOf(c.Pod)
-		if !ours || record.Outcome != "" {
+		if !ours || record.Outcome != "" || record.Boost {
 			if underWay(c.Pod) { // somebody else's, not ours to take back; or ours, taken back a moment ago
 				flight++
-				if ours {
+				if record.Outcome != "" {
 					out.again(settle)
 				}
 			}
@@ -46,9 +46,9 @@ func (a *Applier) attendOne(ctx context.Context, r Request, c Change, record Rec
 		waited := a.clock.Since(later(record.At, pending.LastTransitionTime.Time))
 		switch {
 		case pending.Reason == corev1.PodReasonInfeasible:
-			return true, a.restore(ctx, r, c, record, v1alpha1.ReasonPodResizePending, "the node cannot give it: "+pending.Message)
+			return true, a.restore(ctx, r, c, record, out, v1alpha1.ReasonPodResizePending, "the node cannot give it: "+pending.Message)
 		case waited >= a.options.DeferredDeadline:
-			return true, a.restore(ctx, r, c, record, v1alpha1.ReasonPodResizePending,
+			return true, a.restore(ctx, r, c, record, out, v1alpha1.ReasonPodResizePending,
 				"the node has deferred it for "+waited.Round(time.Second).String()+": "+pending.Message)
 		}
 		out.again(a.options.DeferredDeadline - waited)
@@ -58,7 +58,7 @@ func (a *Applier) attendOne(ctx context.Context, r Request, c Change, record Rec
 		// Kubelet tries again by itself, for example until usage has fallen below a lower memory limit.
 		waited := a.clock.Since(later(record.At, progress.LastTransitionTime.Time))
 		if waited >= a.options.DeferredDeadline {
-			return true, a.restore(ctx, r, c, record, v1alpha1.ReasonMemoryLimitCannotBeDecreased,
+			return true, a.restore(ctx, r, c, record, out, v1alpha1.ReasonMemoryLimitCannotBeDecreased,
 				"kubelet has failed for "+waited.Round(time.Second).String()+": "+progress.Message)
 		}
 		out.again(a.options.DeferredDeadline - waited)
@@ -67,7 +67,7 @@ func (a *Applier) attendOne(ctx context.Context, r Request, c Change, record Rec
 }
 
 // restore puts back what the pod had, so that its spec tells the scheduler, quota and HPA the truth.
-func (a *Applier) restore(ctx context.Context, r Request, c Change, record Record, reason v1alpha1.FallbackReason, why string) error {
+func (a *Applier) restore(ctx context.Context, r Request, c Change, record Record, out *Outcome, reason v1alpha1.FallbackReason, why string) error {
 	before, err := record.before()
 	if err != nil {
 		return err
@@ -78,9 +78,14 @@ func (a *Applier) restore(ctx context.Context, r Request, c Change, record Recor
 		}
 	}
 	record.Outcome, record.Reason = outcomeRestored, reason
-	if err := a.note(ctx, c.Pod, record, map[string]string{v1alpha1.RecommendationAnnotation: policy.Hash(before)}); err != nil {
+	more := map[string]string{v1alpha1.RecommendationAnnotation: policy.Hash(before)}
+	if record.Boost { // what was put back is the boost
+		more = map[string]string{v1alpha1.StartupBoostAnnotation: v1alpha1.BoostActive}
+	}
+	if err := a.note(ctx, c.Pod, record, more); err != nil {
 		return ignoreGone(err)
 	}
+	out.Resized++
 	a.recorder.Eventf(c.Pod, r.Scaler, corev1.EventTypeWarning, "ResizeRestored", "Restore", "the former resources were put back: %s", why)
 	a.recorder.Eventf(r.Scaler, c.Pod, corev1.EventTypeWarning, "ResizeRestored", "Restore", "pod %s: %s", c.Pod.Name, why)
 	return nil

@@ -14,23 +14,35 @@ import (
 // Change is a pod and what it is to have.
 type Change struct {
 	Pod *corev1.Pod
-	// Current and Desired are the resources of the containers that the workload's template states; injected containers are left out.
+	// Current and Desired are the resources of the containers that are the workload's own; injected ones are left out unless its
+	// scaler says otherwise.
 	Current, Desired map[string]corev1.ResourceRequirements
 	// Deviations by at least the drift threshold. None: the pod is up to date.
 	Deviations []policy.Deviation
 	// Hash of Desired.
 	Hash string
+	// Boosted is true while the pod runs with its startup boost. Current is then what it has without it.
+	Boosted bool
 }
 
 // Changes compares the pods of a workload with a recommendation.
 func Changes(w *workload.Workload, recommended []v1alpha1.ContainerRecommendation, rules policy.Rules) ([]Change, error) {
-	names := sets.New[string]()
-	for _, c := range w.Containers() {
-		names.Insert(c.Name)
-	}
 	out := make([]Change, 0, len(w.Pods))
 	for _, pod := range w.Pods {
+		names := sets.New[string]()
+		for i := range pod.Spec.Containers {
+			if name := pod.Spec.Containers[i].Name; w.Ours(name) {
+				names.Insert(name)
+			}
+		}
 		c := Change{Pod: pod, Current: only(policy.Containers(pod.Spec), names)}
+		if policy.IsBoosted(pod) {
+			unboosted, err := unboosted(pod)
+			if err != nil {
+				return nil, fmt.Errorf("reading what pod %s/%s has without its boost, %w", pod.Namespace, pod.Name, err)
+			}
+			c.Boosted, c.Current = true, only(unboosted, names)
+		}
 		original, err := Originals(pod)
 		if err != nil {
 			return nil, fmt.Errorf("reading what pod %s/%s asked for, %w", pod.Namespace, pod.Name, err)
@@ -40,7 +52,7 @@ func Changes(w *workload.Workload, recommended []v1alpha1.ContainerRecommendatio
 			// cannot be taken away from a running pod.
 			original = c.Current
 		}
-		c.Desired = only(policy.Desired(original, recommended, rules), names)
+		c.Desired = only(policy.Desired(original, w.Recommended(pod, recommended), rules), names)
 		c.Deviations = policy.Drift(c.Current, c.Desired, rules)
 		c.Hash = policy.Hash(c.Desired)
 		out = append(out, c)

@@ -19,14 +19,14 @@ func (e *RefusedError) Error() string { return string(e.Reason) + ": " + e.Messa
 
 // Pending gives a pod that waits for a node the target's cpu and memory, before a node is bought for it, and tells whether it changed
 // the pod. The API server allows that (Kubernetes 1.33 on). Containers that target does not name, and limits that it lacks, stay:
-// a limit cannot be taken from a pod that exists. A pod that has a node, runs or is going is left alone.
+// a limit cannot be taken from a pod that exists. A pod that has a node, runs, is going or starts with a boost is left alone.
 //
 // It applies whatever it is given: it must not be called for a workload whose mode is Preview, Off or OnCreate.
 //
 // The error is a *RefusedError where the resize would be or was refused for good, else that of the API.
 func Pending(ctx context.Context, c client.Client, pod *corev1.Pod, target map[string]corev1.ResourceRequirements) (bool, error) {
 	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending ||
-		pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
+		pod.Annotations[v1alpha1.DisabledAnnotation] == "true" || policy.IsBoosted(pod) {
 		return false, nil
 	}
 	current := policy.Containers(pod.Spec)

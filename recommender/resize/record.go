@@ -34,6 +34,8 @@ type Record struct {
 	Before string `json:"before,omitempty"`
 	// Outcome is empty while the resize stands.
 	Outcome string `json:"outcome,omitempty"`
+	// Boost is true where the resize ended a startup boost.
+	Boost bool `json:"boost,omitempty"`
 	// Reason of an outcome.
 	Reason v1alpha1.FallbackReason `json:"reason,omitempty"`
 }

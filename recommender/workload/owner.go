@@ -10,18 +10,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 const (
 	// TargetField is the cache index from the key of a workload to the WorkloadScalers that name it.
 	TargetField = "supercargo.dev/target"
-	// SelectorField is the cache index of the WorkloadScalers that find pods by a selector; its only value is SelectorValue.
+	// SelectorField is the cache index of the WorkloadScalers that find pods by a selector or by name; its only value is SelectorValue.
 	SelectorField = "supercargo.dev/pod-selector"
 	// SelectorValue is the value of SelectorField.
 	SelectorValue = "true"
@@ -46,7 +46,7 @@ func TargetIndex(o client.Object) []string {
 
 // SelectorIndex is the index function behind SelectorField.
 func SelectorIndex(o client.Object) []string {
-	if s, ok := o.(*v1alpha1.WorkloadScaler); ok && s.Spec.PodSelector != nil {
+	if s, ok := o.(*v1alpha1.WorkloadScaler); ok && (s.Spec.PodSelector != nil || s.Spec.PodNamePattern != "" || s.Status.PodSelector != "") {
 		return []string{SelectorValue}
 	}
 	return nil
@@ -111,7 +111,7 @@ func owner(ref *metav1.OwnerReference) Owner {
 	return Owner{GroupVersionKind: gv.WithKind(ref.Kind), Name: ref.Name, UID: ref.UID}
 }
 
-// ScalerOf returns the WorkloadScaler that governs a pod: that of its topmost controller, else the one whose podSelector matches.
+// ScalerOf returns the WorkloadScaler that governs a pod: that of its topmost controller, else the one whose selector or name pattern matches.
 // Of several the oldest governs, and of equally old ones the first by name. It is nil where there is none.
 func (r *Resolver) ScalerOf(ctx context.Context, namespace string, pod *corev1.Pod) (*v1alpha1.WorkloadScaler, error) {
 	owners, err := r.Owners(ctx, namespace, pod)
@@ -135,8 +135,8 @@ func (r *Resolver) ScalerOf(ctx context.Context, namespace string, pod *corev1.P
 	}
 	matching := list.Items[:0]
 	for i := range list.Items {
-		sel, err := metav1.LabelSelectorAsSelector(list.Items[i].Spec.PodSelector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(pod.Labels)) {
+		match, err := policy.PodMatcher(&list.Items[i])
+		if err == nil && match != nil && match(pod) { // the scaler's own status says what is wrong with it
 			matching = append(matching, list.Items[i])
 		}
 	}

@@ -6,18 +6,19 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 // InvalidTargetError says that a targetRef cannot name a workload whatever the cluster holds.
@@ -32,6 +33,8 @@ type Resolver struct {
 	Reader client.Reader
 	// Direct reads custom kinds from the API server, so that no informer is started for a kind that one scaler names.
 	Direct client.Reader
+	// Scales reads the scale subresource of custom kinds whose pods no owner reference leads to; nil: they have no pods.
+	Scales client.SubResourceReader
 }
 
 // Resolve reads the workload of a scaler with its template, pods and readiness. The error is an *InvalidTargetError, the API's
@@ -41,7 +44,7 @@ func (r *Resolver) Resolve(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Wo
 	if err != nil {
 		return nil, err
 	}
-	if w.Pods, err = r.pods(ctx, w, s.Spec.PodSelector); err != nil {
+	if err := r.findPods(ctx, w, s); err != nil {
 		return nil, err
 	}
 	w.settle()
@@ -61,7 +64,10 @@ func (r *Resolver) Object(ctx context.Context, s *v1alpha1.WorkloadScaler) (*Wor
 	if err != nil {
 		return nil, &InvalidTargetError{Reason: "InvalidAPIVersion", Message: fmt.Sprintf("targetRef.apiVersion, %v", err)}
 	}
-	w := &Workload{GVK: gv.WithKind(ref.Kind)}
+	w := &Workload{
+		GVK: gv.WithKind(ref.Kind), groups: s.Spec.Resources.ContainerGroups,
+		injected: s.Spec.Resources.InjectedContainers == v1alpha1.InjectedOptimize,
+	}
 	key := types.NamespacedName{Namespace: s.Namespace, Name: ref.Name}
 	if err := r.read(ctx, w, key); err != nil {
 		return nil, err
@@ -137,10 +143,62 @@ func unstructuredTemplate(u *unstructured.Unstructured) *corev1.PodTemplateSpec 
 	return t
 }
 
-func (r *Resolver) pods(ctx context.Context, w *Workload, selector *metav1.LabelSelector) ([]*corev1.Pod, error) {
-	if selector != nil {
-		return r.selectedPods(ctx, w.Object.GetNamespace(), selector)
+// findPods finds the pods of a workload: as its scaler says, else by their owners, else by the scale subresource.
+func (r *Resolver) findPods(ctx context.Context, w *Workload, s *v1alpha1.WorkloadScaler) error {
+	stated := s.DeepCopy()
+	stated.Status.PodSelector = "" // what was found last time is found anew
+	match, err := policy.PodMatcher(stated)
+	if err != nil {
+		return &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
 	}
+	if match == nil {
+		if w.Pods, err = r.ownedPods(ctx, w); err != nil || len(w.Pods) > 0 || builtin(w.GVK.GroupKind()) != nil {
+			return err
+		}
+		if err := r.scale(ctx, w); err != nil || w.PodSelector == "" {
+			return err
+		}
+		stated.Status.PodSelector = w.PodSelector
+		if match, err = policy.PodMatcher(stated); err != nil {
+			return &InvalidTargetError{Reason: "InvalidPodSelector", Message: err.Error()}
+		}
+	}
+	w.Pods, err = r.matchingPods(ctx, w.Object.GetNamespace(), match)
+	return err
+}
+
+// scale reads the scale subresource of a custom kind: how many pods it wants, and which they are. A kind that has none, or whose own
+// may not be read, leaves the workload without pods.
+func (r *Resolver) scale(ctx context.Context, w *Workload) error {
+	u, custom := w.Object.(*unstructured.Unstructured)
+	if !custom || r.Scales == nil {
+		return nil
+	}
+	found := &unstructured.Unstructured{}
+	found.SetGroupVersionKind(autoscalingv1.SchemeGroupVersion.WithKind("Scale"))
+	err := r.Scales.Get(ctx, u, found)
+	switch {
+	case apierrors.IsForbidden(err):
+		w.Note = "no pod has it as its owner, and its scale subresource may not be read: " + err.Error()
+		return nil
+	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+		w.Note = "no pod has it as its owner, and it has no scale subresource; podSelector or podNamePattern would find its pods"
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the scale subresource of %s, %w", w.Key(), err)
+	}
+	scale := &autoscalingv1.Scale{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found.Object, scale); err != nil {
+		return fmt.Errorf("reading the scale subresource of %s, %w", w.Key(), err)
+	}
+	w.PodSelector, w.wanted = scale.Status.Selector, &scale.Spec.Replicas
+	if w.PodSelector == "" {
+		w.Note = "no pod has it as its owner, and its scale subresource states no selector; podSelector or podNamePattern would find its pods"
+	}
+	return nil
+}
+
+func (r *Resolver) ownedPods(ctx context.Context, w *Workload) ([]*corev1.Pod, error) {
 	owners := []types.UID{w.UID()}
 	switch w.GVK.Kind { // pods hang under ReplicaSets and Jobs
 	case "CronJob":
@@ -181,20 +239,18 @@ func (r *Resolver) owned(ctx context.Context, w *Workload, owner types.UID, list
 	return nil
 }
 
-func (r *Resolver) selectedPods(ctx context.Context, namespace string, selector *metav1.LabelSelector) ([]*corev1.Pod, error) {
-	sel, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: fmt.Sprintf("podSelector, %v", err)}
-	}
-	if sel.Empty() { // an empty selector would claim every pod of the namespace
-		return nil, &InvalidTargetError{Reason: "InvalidPodSelector", Message: "podSelector is empty and would match every pod of the namespace"}
-	}
+func (r *Resolver) matchingPods(ctx context.Context, namespace string, match func(*corev1.Pod) bool) ([]*corev1.Pod, error) {
 	var list corev1.PodList
-	err = r.Reader.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: sel}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, fmt.Errorf("listing pods by selector %s, %w", labels.FormatLabels(selector.MatchLabels), err)
+	if err := r.Reader.List(ctx, &list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the pods of namespace %s, %w", namespace, err)
 	}
-	return appendLive(nil, &list), nil
+	matching := corev1.PodList{}
+	for i := range list.Items {
+		if match(&list.Items[i]) {
+			matching.Items = append(matching.Items, list.Items[i])
+		}
+	}
+	return appendLive(nil, &matching), nil
 }
 
 func appendLive(out []*corev1.Pod, list *corev1.PodList) []*corev1.Pod {
@@ -219,6 +275,11 @@ func (w *Workload) settle() {
 		w.Replicas, w.NotReady = replicaSetReadiness(o)
 	default:
 		w.Replicas, w.NotReady = podsReadiness(w.Pods)
+		if w.wanted != nil {
+			if w.Replicas = *w.wanted; w.NotReady == "" && int(w.Replicas) != len(w.Pods) {
+				w.NotReady = fmt.Sprintf("%d pods, %d wanted", len(w.Pods), w.Replicas)
+			}
+		}
 	}
 	w.Ready = w.NotReady == ""
 }

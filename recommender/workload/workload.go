@@ -23,6 +23,15 @@ type Workload struct {
 	Ready bool
 	// NotReady says why Ready is false.
 	NotReady string
+	// PodSelector of the scale subresource, where the pods were found by it.
+	PodSelector string
+	// Note says why a workload has no pods where it might have some; empty: nothing to say.
+	Note string
+	// groups of containers, and whether injected ones are treated as the workload's own, as its scaler says.
+	groups   []v1alpha1.ContainerGroup
+	injected bool
+	// wanted is how many replicas the scale subresource states; nil: it was not asked.
+	wanted *int32
 	// Pods that are neither finished nor being deleted, in the order of the cache.
 	Pods []*corev1.Pod
 }
@@ -51,25 +60,20 @@ func (w *Workload) Spec() *corev1.PodSpec {
 	if w.Template != nil {
 		return &w.Template.Spec
 	}
+	if newest := w.newest(); newest != nil {
+		return &newest.Spec
+	}
+	return nil
+}
+
+func (w *Workload) newest() *corev1.Pod {
 	var newest *corev1.Pod
 	for _, p := range w.Pods {
 		if newest == nil || newest.CreationTimestamp.Before(&p.CreationTimestamp) {
 			newest = p
 		}
 	}
-	if newest == nil {
-		return nil
-	}
-	return &newest.Spec
-}
-
-// Containers are those that the workload's template states. Containers that are only in the pods were injected there; they
-// belong to whoever injected them.
-func (w *Workload) Containers() []corev1.Container {
-	if spec := w.Spec(); spec != nil {
-		return spec.Containers
-	}
-	return nil
+	return newest
 }
 
 // HasVolumeClaims says that the pods mount PersistentVolumeClaims, so that two of them may not be able to run side by side.

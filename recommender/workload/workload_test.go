@@ -1,15 +1,21 @@
 package workload
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
@@ -127,5 +133,76 @@ func TestReadinessWaitsForRollouts(t *testing.T) {
 		if _, notReady := deploymentReadiness(d); (notReady == "") != tc.want {
 			t.Errorf("%s: %q", tc.name, notReady)
 		}
+	}
+}
+
+// scales answers for the scale subresource.
+type scales struct {
+	client.SubResourceReader
+	selector string
+	replicas int64
+	err      error
+}
+
+func (s scales) Get(_ context.Context, _, into client.Object, _ ...client.SubResourceGetOption) error {
+	if s.err != nil {
+		return s.err
+	}
+	into.(*unstructured.Unstructured).Object = map[string]any{
+		"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": map[string]any{"replicas": s.replicas}, "status": map[string]any{"selector": s.selector},
+	}
+	return nil
+}
+
+func TestPodsOfACustomKindThatOwnsNoneAreFoundByItsScaleSubresource(t *testing.T) {
+	widget := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"namespace": "shop", "name": "w", "uid": "w"},
+	}}
+	pod := func(name string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: named(name)}
+		p.Labels = map[string]string{"widget": "w"}
+		p.Spec.Containers = []corev1.Container{{Name: "app"}}
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		return p
+	}
+	resource := schema.GroupResource{Group: "example.com", Resource: "widgets"}
+	for _, tc := range []struct {
+		name     string
+		scales   scales
+		pattern  string
+		pods     int
+		notReady string
+		note     string
+	}{
+		{name: "by its selector", scales: scales{selector: "widget=w", replicas: 2}, pods: 2},
+		{name: "and its replicas say when it is settled", scales: scales{selector: "widget=w", replicas: 3}, pods: 2, notReady: "2 pods, 3 wanted"},
+		{name: "a name pattern comes first", scales: scales{err: errors.New("must not be asked")}, pattern: "{name}-a", pods: 1},
+		{name: "a subresource that may not be read is told", scales: scales{err: apierrors.NewForbidden(resource, "w", errors.New("no"))}, note: "may not be read"},
+		{name: "a kind without one is told", scales: scales{err: apierrors.NewNotFound(resource, "w")}, note: "no scale subresource"},
+		{name: "an empty selector binds nothing", scales: scales{replicas: 2}, notReady: "0 pods, 2 wanted", note: "states no selector"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := resolver(t, widget.DeepCopy(), pod("w-a"), pod("w-b"))
+			r.Scales = tc.scales
+			s := scaler("example.com/v1", "Widget", "w")
+			s.Spec.PodNamePattern = tc.pattern
+			w, err := r.Resolve(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(w.Pods) != tc.pods || w.NotReady != tc.notReady || !strings.Contains(w.Note, tc.note) {
+				t.Errorf("%d pods, not ready %q, note %q", len(w.Pods), w.NotReady, w.Note)
+			}
+		})
+	}
+}
+
+func TestWithoutATemplateContainersAreThoseOfTheNewestPodBeforeItWasChanged(t *testing.T) {
+	p := &corev1.Pod{ObjectMeta: named("w-a")}
+	p.Annotations = map[string]string{v1alpha1.OriginalResourcesAnnotation: `{"app":{"requests":{"cpu":"1"}}}`}
+	p.Spec.Containers = []corev1.Container{{Name: "app", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}}}}
+	w := &Workload{Pods: []*corev1.Pod{p}}
+	if got := w.Containers()[0].Resources.Requests.Cpu().String(); got != "1" {
+		t.Errorf("container app asks for %s, want 1", got)
 	}
 }
