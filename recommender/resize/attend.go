@@ -19,7 +19,7 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 		if !ours || record.Outcome != "" {
 			if underWay(c.Pod) { // somebody else's, not ours to take back; or ours, taken back a moment ago
 				flight++
-				if ours {
+				if record.Outcome != "" {
 					out.again(settle)
 				}
 			}
