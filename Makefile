@@ -57,8 +57,10 @@ ALL_PACKAGES = $(call once,ALL_PACKAGES,go list ./...)
 linking = go list -test -f '{{$$$$p := .}}{{range .Deps}}{{if eq . "supercargo.dev/$1"}}{{$$$$p.ImportPath}}{{"\n"}}{{end}}{{end}}' ./... | sed -n 's/\.test$$$$//p'
 CONTROL_PLANE = $(call once,CONTROL_PLANE,$(call linking,e2e/cluster))
 SANDBOX = $(call once,SANDBOX,$(call linking,e2e/sandbox))
-INTEGRATION_PACKAGES = $(sort $(filter supercargo.dev/e2e supercargo.dev/e2e/%,$(ALL_PACKAGES)) $(CONTROL_PLANE) $(SANDBOX))
-UNIT_PACKAGES = $(filter-out $(INTEGRATION_PACKAGES),$(ALL_PACKAGES))
+INTEGRATION_PACKAGES = $(filter-out $(NODE_PACKAGES),$(sort $(filter supercargo.dev/e2e supercargo.dev/e2e/%,$(ALL_PACKAGES)) $(CONTROL_PLANE) $(SANDBOX)))
+UNIT_PACKAGES = $(filter-out $(INTEGRATION_PACKAGES) $(NODE_PACKAGES),$(ALL_PACKAGES))
+# On a real node: they install packages and run containers as root, so only e2e-node runs them.
+NODE_PACKAGES := supercargo.dev/e2e/node/scenarios
 # Under the race detector: the pure packages and the controllers; never the control plane, which takes minutes to compile so.
 RACE_FOLDERS := api cloudprovider console cost plan provisioner recommender scheduler-plugins
 RACE_PACKAGES = $(filter-out $(CONTROL_PLANE),$(filter $(foreach f,$(RACE_FOLDERS),supercargo.dev/$(f) supercargo.dev/$(f)/%),$(ALL_PACKAGES)))
@@ -69,6 +71,7 @@ TEST_RACE = CGO_ENABLED=1 $(GOTEST) -json -p $(PARALLEL) -short -race $(RACE_PAC
 # -count=1: the binaries that these tests start are no input that go test's cache knows of.
 # Scenarios mostly wait for controllers that look every few seconds, so more of them run at a time than there are cores.
 TEST_INTEGRATION = $(GOTEST) -json -p 1 -parallel 4 -count=1 $(INTEGRATION_PACKAGES)
+TEST_NODE = $(GOTEST) -json -count=1 $(NODE_PACKAGES)
 SUMMARY := $(GOTESTSUM) --format pkgname --format-hide-empty-pkg
 
 ##@ Build
@@ -178,6 +181,18 @@ test-race: $(GOTESTSUM) ## Pure packages and controllers under the race detector
 .PHONY: test-integration
 test-integration: $(GOTESTSUM) build ## Tests on the in-process control plane only
 	@$(SUMMARY) --raw-command -- $(TEST_INTEGRATION)
+
+.PHONY: e2e-node
+e2e-node: $(GOTESTSUM) $(BIN)/supercargo-sandbox $(BIN)/supercargo-recommender node-programs ## The recommender on a real kubelet with real containers (root; installs containerd, runc and CNI plugins)
+	@mkdir -p $(OUT)
+	@SUPERCARGO_E2E_NODE=1 $(SUMMARY) --jsonfile $(OUT)/e2e-node.json --raw-command -- $(TEST_NODE)
+
+# The kubelet is a tool of go.mod, built from the same module graph as the control plane.
+.PHONY: node-programs
+node-programs:
+	@mkdir -p $(BIN)/node
+	@tools/gobuild kubelet -o $(BIN)/node/kubelet -ldflags '$(K8S_LDFLAGS)' k8s.io/kubernetes/cmd/kubelet
+	@tools/gobuild workload -o $(BIN)/node/workload ./e2e/node/workload
 
 FUZZTIME ?= 20s
 

@@ -17,8 +17,11 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 	for _, c := range r.Changes {
 		record, ours := recordOf(c.Pod)
 		if !ours || record.Outcome != "" || record.Boost {
-			if underWay(c.Pod) { // somebody else's: not ours to take back
+			if underWay(c.Pod) { // somebody else's, not ours to take back; or ours, taken back a moment ago
 				flight++
+				if record.Outcome != "" {
+					out.again(settle)
+				}
 			}
 			continue
 		}
@@ -26,7 +29,9 @@ func (a *Applier) attend(ctx context.Context, r Request, out *Outcome) (flight i
 		if err != nil {
 			return flight, err
 		}
-		if !done && underWay(c.Pod) {
+		if done { // what follows is decided once the node has noticed, which may wake nobody
+			out.again(settle)
+		} else if underWay(c.Pod) {
 			flight++
 		}
 	}

@@ -15,6 +15,9 @@ import (
 const (
 	// evictionThreshold is the kubelet's default for memory.available, in bytes.
 	evictionThreshold = 100 << 20
+	// evictionGrace is what an evicted pod has to stop: the second that the eviction manager gives, raised to the least that the
+	// runtime manager gives anyone.
+	evictionGrace = 2 * time.Second
 	// pressureTransition is how long MemoryPressure lasts after the last eviction
 	// (evictionPressureTransitionPeriod's default).
 	pressureTransition = 5 * time.Minute
@@ -131,6 +134,9 @@ func (m *machine) evictOne(now time.Time) bool {
 		if !p.active() {
 			continue
 		}
+		if p.evicted != nil {
+			return false // the eviction manager waits until the pod before has stopped
+		}
 		view, use, sum := p.view(), map[string]int64{}, int64(0)
 		for _, c := range p.containers {
 			use[c.name] = c.memory(m.usage, view, now)
@@ -151,7 +157,7 @@ func (m *machine) evictOne(now time.Time) bool {
 	victim.evicted = &verdict{reason: "Evicted", message: evictionMessage(victim.allocated, available, uses[victim.allocated])}
 	m.note(victim.api, corev1.EventTypeWarning, victim.evicted.reason, victim.evicted.message)
 	m.unpend(victim)
-	victim.kill(now, 0)
+	victim.kill(now, evictionGrace)
 	m.advance(victim, now)
 	m.touch(victim)
 	m.retryPending(now)

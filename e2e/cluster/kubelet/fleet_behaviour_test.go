@@ -133,6 +133,7 @@ func (e *env) testEviction(t *testing.T) {
 	modest, greedy := pod("modest", "short", "100m 600Mi", ""), pod("greedy", "short", "100m 100Mi", "")
 	modest.Annotations[kubelet.AnnotationUsage] = `{"main": {"memory": "500Mi"}}`
 	greedy.Annotations[kubelet.AnnotationUsage] = `{"main": {"memory": "100Mi", "leak": "100Mi/s"}}`
+	greedy.Annotations[kubelet.AnnotationStopAfter] = "5s" // longer than an evicted pod is given
 	e.run(t, modest)
 	e.create(t, greedy)
 	got := e.until(t, "greedy", "is evicted", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })

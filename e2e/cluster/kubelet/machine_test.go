@@ -203,12 +203,13 @@ func TestOutOfMemory(t *testing.T) {
 func TestMemoryPressure(t *testing.T) {
 	m := newTestMachine(t, NodeSpec{Capacity: list("4 1Gi"), Allocatable: list("4 900Mi")})
 	m.put(makePod("modest", "100m 500Mi", "").annotated(AnnotationUsage, `{"main": {"memory": "500Mi"}}`).obj())
-	m.put(makePod("greedy", "100m 100Mi", "").annotated(AnnotationUsage, `{"main": {"memory": "450Mi"}}`).obj())
+	m.put(makePod("greedy", "100m 100Mi", "").annotated(AnnotationUsage, `{"main": {"memory": "450Mi"}}`).annotated(AnnotationStopAfter, "5s").obj())
 	m.put(makePod("vital", "100m 10Mi", "").annotated(AnnotationUsage, `{"main": {"memory": "100Mi"}}`).priority(2000001000).obj())
 	m.pass(10 * time.Second)
 	if !m.clean() {
 		t.Error("no pressure")
 	}
+	m.pass(evictionGrace)
 	if got := m.api["greedy"].Status; got.Phase != corev1.PodFailed || got.Reason != "Evicted" {
 		t.Errorf("greedy: %s %s", got.Phase, got.Reason)
 	}
@@ -223,6 +224,33 @@ func TestMemoryPressure(t *testing.T) {
 	m.now = m.now.Add(pressureTransition)
 	if !m.clean() || m.conditions(m.now)[0].Status != corev1.ConditionFalse {
 		t.Error("pressure does not end")
+	}
+}
+
+// As the real kubelet has it: see TestAPodAboveItsRequestIsEvictedUnderMemoryPressure of e2e/node/scenarios.
+func TestAnEvictedPodThatStopsInTimeCallsItselfSucceeded(t *testing.T) {
+	m := newTestMachine(t, NodeSpec{Capacity: list("4 1Gi"), Allocatable: list("4 900Mi")})
+	for _, name := range []string{"a", "b"} {
+		m.put(makePod(name, "100m 100Mi", "").annotated(AnnotationUsage, `{"main": {"memory": "500Mi"}}`).obj())
+	}
+	m.pass(10 * time.Second)
+	m.clean()
+	m.clean() // the first has not stopped yet
+	if got := m.api["a"].Status; got.Phase != corev1.PodRunning {
+		t.Errorf("before it has stopped: %s", got.Phase)
+	}
+	m.pass(evictionGrace)
+	m.clean()
+	got := m.api["a"].Status
+	told := false
+	for _, c := range got.Conditions {
+		told = told || c.Type == corev1.DisruptionTarget && c.Reason == corev1.PodReasonTerminationByKubelet && strings.Contains(c.Message, "low on resource: memory")
+	}
+	if got.Phase != corev1.PodSucceeded || got.Reason != "" || got.Message != "" || !told {
+		t.Errorf("%+v", got)
+	}
+	if got := m.api["b"].Status; got.Phase != corev1.PodRunning {
+		t.Errorf("the other was evicted too: %s", got.Phase)
 	}
 }
 

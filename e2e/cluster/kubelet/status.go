@@ -45,11 +45,10 @@ func (p *pod) makeStatus(now time.Time) corev1.PodStatus {
 	}
 	s.Phase = p.phase()
 	s.Reason, s.Message = "", ""
-	if p.evicted != nil {
-		s.Phase, s.Reason, s.Message = corev1.PodFailed, p.evicted.reason, p.evicted.message
-		if !p.done {
-			s.Phase = old.Phase // not before its containers have ended
-		}
+	if p.evicted != nil && s.Phase == corev1.PodFailed {
+		// Where all containers end well, the real kubelet, too, calls an evicted pod Succeeded and gives no reason
+		// (generateAPIPodStatus): only its DisruptionTarget condition tells.
+		s.Reason, s.Message = p.evicted.reason, p.evicted.message
 	}
 	s.Conditions = p.conditions(&s, now)
 	return s
@@ -67,7 +66,7 @@ func (p *pod) conditions(s *corev1.PodStatus, now time.Time) []corev1.PodConditi
 	if !p.done {
 		own = append(own, p.resize.list()...)
 	}
-	if p.evicted != nil {
+	if p.evicted != nil && p.done { // not before its containers have ended
 		own = append(own, corev1.PodCondition{
 			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
 			Reason: corev1.PodReasonTerminationByKubelet, Message: p.evicted.message,
