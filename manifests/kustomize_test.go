@@ -324,7 +324,7 @@ func TestTheSchedulerConfigurationIsReadStrictly(t *testing.T) {
 	for _, plugin := range config.Profiles[0].Plugins.MultiPoint.Enabled {
 		enabled = append(enabled, plugin.Name)
 	}
-	if diff := cmp.Diff([]string{"RightsizedPacking", "SpotPreference"}, enabled); diff != "" {
+	if diff := cmp.Diff([]string{"RightsizedPacking", "SpotPreference", "PlannedNode"}, enabled); diff != "" {
 		t.Errorf("plugins (-want +got):\n%s", diff)
 	}
 }

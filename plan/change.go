@@ -109,7 +109,7 @@ func (c *cluster) asIs(ctx context.Context, o *Options, m *market, added map[*co
 		Options: packing.Options{Seed: o.Seed, TimeBudget: o.TimeBudget},
 	}
 	for _, n := range c.nodes {
-		p.Nodes = append(p.Nodes, n.fixed())
+		p.Nodes = append(p.Nodes, c.fixed(n))
 	}
 	var movers []*pod
 	waiting := 0
@@ -128,6 +128,7 @@ func (c *cluster) asIs(ctx context.Context, o *Options, m *market, added map[*co
 	if o.Progress != nil {
 		o.Progress(fmt.Sprintf("placing %d changed pods on the nodes as they are", len(movers)))
 	}
+	c.volumes.attach.Apply(&p)
 	solved, err := packing.Solve(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("placing the change, %w", err)

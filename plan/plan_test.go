@@ -192,6 +192,13 @@ func TestPodsKeepToWhatHoldsForThem(t *testing.T) {
 			spec: volume, want: func(p plan.Purchase) bool { return p.Zone == "us-east-1b" },
 			note: "the volumes of 1 pods are not in the input; these pods stay in their zones",
 		},
+		"where the class of a volume that is yet to be made allows": {
+			spec: volume, want: func(p plan.Purchase) bool { return p.Zone == "us-east-1d" },
+			objects: `{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"data","namespace":"web"},"spec":{"storageClassName":"late"}}
+{"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{"name":"late"},"provisioner":"ebs.csi.aws.com","volumeBindingMode":"WaitForFirstConsumer",
+"allowedTopologies":[{"matchLabelExpressions":[{"key":"topology.ebs.csi.aws.com/zone","values":["us-east-1d"]}]}]}`,
+			options: plan.Options{Zones: []string{"us-east-1a", "us-east-1d"}},
+		},
 		"the labels that a pod asks for": {
 			nodeLabels: `,"team":"data"`, spec: `,"nodeSelector":{"team":"data"}`, want: func(p plan.Purchase) bool { return p.Group == "team=data" },
 		},
@@ -222,6 +229,30 @@ func TestPodsKeepToWhatHoldsForThem(t *testing.T) {
 				t.Errorf("notes %q lack %q", r.Notes, tc.note)
 			}
 		})
+	}
+}
+
+// TestNodesTakeNoMoreVolumesThanTheirDriverAttaches has three pods with a volume each, whose node's driver has registered
+// a limit; only the type of that node may be bought.
+func TestNodesTakeNoMoreVolumesThanTheirDriverAttaches(t *testing.T) {
+	for limit, want := range map[int]int{0: 1, 1: 3, 2: 2, 3: 1} {
+		c := new(cluster).node("n", "m5.2xlarge", "us-east-1a", "")
+		for i := range 3 {
+			c.pod(fmt.Sprintf("p%d", i), "n", "1", "", fmt.Sprintf(`,"nodeSelector":{"node.kubernetes.io/instance-type":"m5.2xlarge"},"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"c%d"}}]`, i))
+			c.add(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"c%[1]d","namespace":"web"},"spec":{"volumeName":"pv%[1]d"}}`, i)
+			c.add(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv%[1]d"},"spec":{"csi":{"driver":"ebs.csi.aws.com","volumeHandle":"vol-%[1]d"}}}`, i)
+		}
+		if limit > 0 {
+			c.add(`{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"n"},"spec":{"drivers":[{"name":"ebs.csi.aws.com","nodeID":"n","allocatable":{"count":%d}}]}}`, limit)
+		}
+		r := c.plan(t, plan.Options{})
+		got := 0
+		for _, b := range r.Buy {
+			got += b.Count
+		}
+		if got != want || len(r.Unplaced) > 0 {
+			t.Errorf("limit %d: %d nodes bought and %d kinds of pods unplaced, want %d nodes", limit, got, len(r.Unplaced), want)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (c *cluster) problem(o *Options, pools []packing.Pool) (p packing.Problem, 
 	}
 	for _, n := range c.nodes {
 		if n.keep != "" {
-			p.Nodes = append(p.Nodes, n.fixed())
+			p.Nodes = append(p.Nodes, c.fixed(n))
 		}
 	}
 	for _, known := range c.pods {
@@ -67,6 +67,7 @@ func (c *cluster) problem(o *Options, pools []packing.Pool) (p packing.Problem, 
 			movers = append(movers, known)
 		}
 	}
+	c.volumes.attach.Apply(&p)
 	return p, movers
 }
 
@@ -84,7 +85,7 @@ func (c *cluster) mover(known *pod, o *Options) packing.Pod {
 			terms = both(terms, []corev1.NodeSelectorTerm{requires(packing.LabelCapacityType, packing.CapacitySpot)})
 		}
 	}
-	return packing.Pod{Pod: known.Pod, Requests: known.wanted, NodeTerms: terms}
+	return packing.Pod{Pod: known.Pod, Requests: known.wanted, NodeTerms: terms, Volumes: c.volumes.of(known.Pod)}
 }
 
 // archFor is the architecture that a pod has to keep: the one it runs on, unless its images are said to exist for others.
@@ -123,7 +124,7 @@ func (c *cluster) tolerance(p *corev1.Pod) v1alpha1.SpotTolerance {
 }
 
 // fixed is a node that stays, with all that runs on it.
-func (n *node) fixed() packing.Node {
+func (c *cluster) fixed(n *node) packing.Node {
 	out := packing.Node{Name: n.Name, Labels: n.Labels, Taints: n.Spec.Taints, Allocatable: n.Status.Allocatable, Price: n.price}
 	if n.Labels[corev1.LabelHostname] == "" {
 		out.Labels = withLabel(n.Labels, corev1.LabelHostname, n.Name)
@@ -132,7 +133,7 @@ func (n *node) fixed() packing.Node {
 		out.Taints = append(slices.Clone(out.Taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	}
 	for _, p := range n.pods {
-		out.Pods = append(out.Pods, packing.Pod{Pod: p.Pod, Requests: p.enforced, Daemon: p.role != movable})
+		out.Pods = append(out.Pods, packing.Pod{Pod: p.Pod, Requests: p.enforced, Volumes: c.volumes.of(p.Pod), Daemon: p.role != movable})
 	}
 	return out
 }

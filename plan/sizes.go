@@ -4,7 +4,6 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/cloudprovider/catalog"
@@ -38,14 +37,7 @@ func newSizes(scalers []*v1alpha1.WorkloadScaler, rightsized bool) (*sizes, erro
 			s.low++
 			continue
 		}
-		applied := *scaler
-		policy := v1alpha1.MatchedPolicy{}
-		if scaler.Status.Policy != nil {
-			policy = *scaler.Status.Policy
-		}
-		policy.Mode = v1alpha1.UpdateModeAuto
-		applied.Status.Policy = &policy
-		if err := s.index.SetScaler(&applied); err != nil {
+		if err := s.index.SetScaler(demand.AsIfApplied(scaler)); err != nil {
 			return nil, err
 		}
 	}
@@ -58,16 +50,11 @@ func (s *sizes) of(p *corev1.Pod) (enforced, wanted corev1.ResourceList) {
 	if s.index == nil {
 		return enforced, enforced
 	}
-	change := s.index.Change(p)
-	if change == (demand.Resources{}) {
+	if s.index.Change(p) == (demand.Resources{}) {
 		return enforced, enforced
 	}
 	s.rightsized++
-	expected := demand.FromList(enforced).Add(change)
-	wanted = maps.Clone(enforced)
-	wanted[corev1.ResourceCPU] = *resource.NewMilliQuantity(expected.MilliCPU, resource.DecimalSI)
-	wanted[corev1.ResourceMemory] = *resource.NewQuantity(expected.MemoryBytes, resource.BinarySI)
-	return enforced, wanted
+	return enforced, s.index.Wanted(p)
 }
 
 // template returns the pod of a daemonset at the size that the plan gives it.

@@ -23,6 +23,8 @@ const (
 	PriceAnnotation = GroupName + "/price-per-hour"
 	// RiskAnnotation on a spot node holds how many interruptions per hour are to be expected, as a decimal.
 	RiskAnnotation = GroupName + "/interruptions-per-hour"
+	// PlannedPodsAnnotation on a NodeClaim holds the UIDs of the pods that it was made for, separated by commas.
+	PlannedPodsAnnotation = GroupName + "/planned-pods"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
 	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it

@@ -289,6 +289,10 @@ type CostImpact struct {
 	Reinvestment string `json:"reinvestment"`
 	// Net is savings less reinvestment. It becomes real only when nodes change.
 	Net string `json:"net"`
+	// Realisable is the part of net that a packing of the whole cluster turns into fewer or cheaper nodes: what all pods cost
+	// packed at their requests less what they cost packed at the recommendations, shared out by net. The provisioner computes it.
+	// +optional
+	Realisable string `json:"realisable,omitempty"`
 }
 
 // AppliedStatus counts the pods that run with the recommendation.
@@ -337,12 +341,18 @@ type WorkloadScalerStatus struct {
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Labels of the workload, by which inventories are filtered.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
 	// PodSelector is the selector of the target's scale subresource, where its pods are found by that.
 	// +optional
 	PodSelector string `json:"podSelector,omitempty"`
 	// Policy in force.
 	// +optional
 	Policy *MatchedPolicy `json:"policy,omitempty"`
+	// ReviewOnly says why the workload is never changed unattended; empty where it may be.
+	// +optional
+	ReviewOnly string `json:"reviewOnly,omitempty"`
 	// Recommendation, once there is data.
 	// +optional
 	Recommendation *Recommendation `json:"recommendation,omitempty"`
@@ -360,6 +370,10 @@ type WorkloadScalerStatus struct {
 	// CostImpact of applying the recommendation.
 	// +optional
 	CostImpact *CostImpact `json:"costImpact,omitempty"`
+	// Priority orders workloads by what is worth doing first: the net cost impact in USD per month, weighed by confidence, by how steady
+	// the usage is and by the risk of the change. Higher comes first.
+	// +optional
+	Priority string `json:"priority,omitempty"`
 	// Applied counts the pods that run with it.
 	// +optional
 	Applied AppliedStatus `json:"applied,omitempty"`

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+
+	"supercargo.dev/provisioner/realisable"
 )
 
 // clouds are the values of --cloud.
@@ -33,14 +35,20 @@ type options struct {
 	planBudget          time.Duration
 	nodeFee             float64
 	interruptionCost    float64
+	maxNodeCPU          int64
+	maxNodeShare        float64
+	maxSpotPoolShare    float64
 
 	validationDelay   time.Duration
 	breakEven         time.Duration
 	launchOverlap     time.Duration
 	podMoveCost       float64
+	capacitySettle    time.Duration
 	minSavingFraction float64
 	minSavingPerHour  float64
 	searchBudget      time.Duration
+
+	realisableInterval time.Duration
 }
 
 func defaultOptions() options {
@@ -48,8 +56,10 @@ func defaultOptions() options {
 		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
 		qps: 200, burst: 300,
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
-		interruptionCost: 0.02,
-		validationDelay:  15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		interruptionCost: 0.02, maxNodeShare: 1, maxSpotPoolShare: 1,
+		validationDelay: 15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005,
+		capacitySettle: 10 * time.Minute, minSavingFraction: 0.03, minSavingPerHour: 0.01, searchBudget: 2 * time.Second,
+		realisableInterval: realisable.DefaultInterval,
 	}
 }
 
@@ -75,13 +85,20 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.nodeFee, "node-fee", o.nodeFee, "USD per hour that a further node is thought to cost beyond its price; 0 uses the packer's default, negative none")
 	f.Float64Var(&o.interruptionCost, "interruption-cost", o.interruptionCost, "USD that one spot interruption is thought to cost; it is weighed with the risk of each offering")
 
+	f.Int64Var(&o.maxNodeCPU, "max-node-cpus", o.maxNodeCPU, "CPUs that a node to buy may have at most, over all NodePools; 0 means any number. A NodePool's own requirements may say less")
+	f.Float64Var(&o.maxNodeShare, "max-workload-share-per-node", o.maxNodeShare, "largest share of the pods of one workload, above 0 to 1, that a node is planned to hold; one pod always may")
+	f.Float64Var(&o.maxSpotPoolShare, "max-workload-share-per-spot-pool", o.maxSpotPoolShare, "largest share of the pods of one workload, above 0 to 1, that is planned on the nodes bought of one spot pool: an instance type in a zone")
+
 	f.DurationVar(&o.validationDelay, "consolidation-validation-delay", o.validationDelay, "time after which a saving must still be one before it is carried out")
 	f.DurationVar(&o.breakEven, "consolidation-break-even", o.breakEven, "age below which a node is not given up for savings")
 	f.DurationVar(&o.launchOverlap, "consolidation-launch-overlap", o.launchOverlap, "time for which a node and its replacement are both paid: launch, start and drain on this cloud; a saving must earn it back")
-	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving a pod of ordinary eviction cost is thought to cost; a saving must earn it back")
+	f.Float64Var(&o.podMoveCost, "consolidation-pod-move-cost", o.podMoveCost, "USD that moving an ordinary pod is thought to cost; a saving must earn it back. Priority, pod-deletion-cost, a tight PodDisruptionBudget, a start less than an hour ago and the lost work of a Job raise it for a pod, the annotation cluster-autoscaler.kubernetes.io/safe-to-evict=true lowers it; 0 makes every pod free to move")
+	f.DurationVar(&o.capacitySettle, "consolidation-capacity-settle", o.capacitySettle, "time for which capacity that was out must have been back before running nodes are replaced by it, such as an on-demand fallback by spot; pods that wait use it at once")
 	f.Float64Var(&o.minSavingFraction, "consolidation-min-saving", o.minSavingFraction, "share of the price of the nodes removed that a move which launches nodes must save")
 	f.Float64Var(&o.minSavingPerHour, "consolidation-min-saving-per-hour", o.minSavingPerHour, "USD per hour that a move which launches nodes must save, beside the share of --consolidation-min-saving")
 	f.DurationVar(&o.searchBudget, "consolidation-time-budget", o.searchBudget, "time to look for savings in each round")
+
+	f.DurationVar(&o.realisableInterval, "realisable-interval", o.realisableInterval, "how often to find out, by packing all pods at their requests and as recommended, what part of the recommendations' savings nodes would realise; 0 never does")
 }
 
 func (o *options) validate() error {
@@ -105,11 +122,25 @@ func (o *options) validate() error {
 	if o.batchIdle > o.batchMax {
 		return fmt.Errorf("--batch-idle-duration (%s) must not exceed --batch-max-duration (%s)", o.batchIdle, o.batchMax)
 	}
+	if o.realisableInterval < 0 {
+		return fmt.Errorf("--realisable-interval is %s; it must not be negative", o.realisableInterval)
+	}
 	if o.launchesPerMinute <= 0 {
 		return fmt.Errorf("--launches-per-minute is %d; it must be positive", o.launchesPerMinute)
 	}
-	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 {
-		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap and --consolidation-pod-move-cost must not be negative")
+	if o.maxNodeCPU < 0 {
+		return fmt.Errorf("--max-node-cpus is %d; it must not be negative", o.maxNodeCPU)
+	}
+	for _, s := range []struct {
+		flag  string
+		value float64
+	}{{"max-workload-share-per-node", o.maxNodeShare}, {"max-workload-share-per-spot-pool", o.maxSpotPoolShare}} {
+		if !(s.value > 0 && s.value <= 1) {
+			return fmt.Errorf("--%s is %g; it must be above 0 and at most 1", s.flag, s.value)
+		}
+	}
+	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 || o.capacitySettle < 0 {
+		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap, --consolidation-pod-move-cost and --consolidation-capacity-settle must not be negative")
 	}
 	return nil
 }

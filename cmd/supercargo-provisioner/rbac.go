@@ -26,6 +26,7 @@ package main
 
 // +kubebuilder:rbac:groups="",resources=pods/resize;pods/status,verbs=patch
 // +kubebuilder:rbac:groups=supercargo.dev,resources=workloadscalers;placementpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=supercargo.dev,resources=workloadscalers/status,verbs=patch
 // +kubebuilder:rbac:groups=supercargo.dev,resources=simnodeclasses;simnodeclasses/status,verbs=get;list;watch;update;patch
 
 // The lease of its own. A name cannot restrict create.

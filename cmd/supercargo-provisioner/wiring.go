@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -39,6 +40,7 @@ import (
 	"supercargo.dev/provisioner/packing"
 	"supercargo.dev/provisioner/pricing"
 	"supercargo.dev/provisioner/provisioning"
+	"supercargo.dev/provisioner/realisable"
 	"supercargo.dev/provisioner/rivals"
 	"supercargo.dev/provisioner/spot"
 	"supercargo.dev/recommender/demand"
@@ -62,7 +64,14 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx = karpenter.WithOptions(log.IntoContext(ctx, logger), o.batchIdle, o.batchMax)
+	headroom, err := karpenter.HasCapacityBuffers(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if !headroom {
+		logger.Info("keeping no headroom: the CRD of CapacityBuffers (autoscaling.x-k8s.io) is not installed")
+	}
+	ctx = karpenter.WithOptions(log.IntoContext(ctx, logger), o.batchIdle, o.batchMax, headroom)
 	mgr, err := newManager(ctx, cfg, o)
 	if err != nil {
 		return nil, err
@@ -81,27 +90,33 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	cloud := sim.NewCloudProvider(mgr.GetClient(), sim.NewClient(o.simEndpoint), clk)
 	metrics.Registry.MustRegister(cloud.Collectors()...)
 	recorder := events.NewRecorder(mgr.GetEventRecorderFor(name)) //nolint:staticcheck // Karpenter's recorder takes the old kind
-	packingOptions := packing.Options{TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost}
+	packingOptions := packing.Options{
+		TimeBudget: o.planBudget, NodeFee: o.nodeFee, InterruptionCost: o.interruptionCost,
+		MaxNodeShare: o.maxNodeShare, MaxSpotPoolShare: o.maxSpotPoolShare,
+	}
+	if o.maxNodeCPU > 0 {
+		packingOptions.MaxNode = corev1.ResourceList{corev1.ResourceCPU: *resource.NewQuantity(o.maxNodeCPU, resource.DecimalSI)}
+	}
 	machinery := karpenter.New(karpenter.Config{
 		Client: mgr.GetClient(), CloudProvider: cloud, Recorder: recorder, Clock: clk,
-		Demand: demand.Enforced, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
+		Demand: demand.Enforced, Expectation: index, Placement: spot.NewPlacement(mgr.GetClient()), Market: cloud,
 		Consolidation: consolidation.Options{
 			TimeBudget: o.searchBudget, BreakEven: orNone(o.breakEven), LaunchOverlap: orNone(o.launchOverlap),
 			MinSavingFraction: zeroIsNone(o.minSavingFraction), MinSavingPerHour: zeroIsNone(o.minSavingPerHour), InterruptionCost: o.interruptionCost,
 		},
-		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), Packing: packingOptions,
+		PodMoveCost: zeroIsNone(o.podMoveCost), ValidationDelay: orNone(o.validationDelay), CapacitySettle: orNone(o.capacitySettle), Packing: packingOptions,
 	})
-	controllers := append(machinery.Controllers(ctx),
-		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
-	if err := register(ctx, mgr, controllers); err != nil {
-		return nil, err
-	}
 	provisioner := provisioning.New(provisioning.Config{
 		Client: mgr.GetClient(), Cluster: machinery, Recorder: recorder, Clock: clk,
 		Rightsizer: provisioning.NewPendingRightsizer(mgr.GetClient(), mgr.GetAPIReader(), index),
 		Window:     provisioning.Window{Idle: o.batchIdle, Max: o.batchMax},
 		Limits:     limits(o), Metrics: provisioning.NewMetrics(metrics.Registry),
 	})
+	controllers := append(machinery.Controllers(ctx, provisioner.Trigger, machinery.RegistrationHook(provisioner.NodeComing)),
+		sim.NewNodeClassController(mgr.GetClient(), cloud), sim.NewSweepController(mgr.GetClient(), cloud))
+	if err := register(ctx, mgr, controllers); err != nil {
+		return nil, err
+	}
 	if err := provisioner.Register(mgr); err != nil {
 		return nil, fmt.Errorf("registering provisioning, %w", err)
 	}
@@ -114,6 +129,12 @@ func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
 	}
 	if err := pricing.NewController(mgr.GetClient(), cloud).Register(mgr); err != nil {
 		return nil, fmt.Errorf("registering pricing, %w", err)
+	}
+	if o.realisableInterval > 0 {
+		report := &realisable.Controller{Client: mgr.GetClient(), Cluster: machinery, Clock: clk, Interval: o.realisableInterval}
+		if err := mgr.Add(report); err != nil {
+			return nil, fmt.Errorf("registering the report of realisable savings, %w", err)
+		}
 	}
 	return mgr, nil
 }

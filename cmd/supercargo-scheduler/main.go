@@ -1,4 +1,4 @@
-// Command supercargo-scheduler is kube-scheduler with two more plugins: RightsizedPacking and SpotPreference. It runs beside the
+// Command supercargo-scheduler is kube-scheduler with three more plugins: RightsizedPacking, SpotPreference and PlannedNode. It runs beside the
 // default scheduler, under the scheduler name and with the lease that its configuration states.
 //
 // Without --config it runs with manifests/deploy/scheduler-config.yaml, which is built in.
@@ -19,6 +19,7 @@ import (
 
 	"supercargo.dev/scheduler-plugins/feed"
 	"supercargo.dev/scheduler-plugins/metrics"
+	"supercargo.dev/scheduler-plugins/plannednode"
 	"supercargo.dev/scheduler-plugins/rightsizedpacking"
 	"supercargo.dev/scheduler-plugins/spotpreference"
 )
@@ -41,7 +42,7 @@ func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "supercargo-scheduler",
 		Short: "Binds pods by what they will need, what nodes cost, and how far they tolerate spot capacity",
-		Long: `supercargo-scheduler is kube-scheduler with the plugins RightsizedPacking and SpotPreference. It serves the pods that name it
+		Long: `supercargo-scheduler is kube-scheduler with the plugins RightsizedPacking, SpotPreference and PlannedNode. It serves the pods that name it
 in spec.schedulerName and may run beside the default scheduler on the same nodes.`,
 		Args:          cobra.NoArgs,
 		Version:       version,
@@ -71,5 +72,6 @@ func plugins() ([]app.Option, error) {
 	return []app.Option{
 		app.WithPlugin(rightsizedpacking.Name, rightsizedpacking.Factory(f)),
 		app.WithPlugin(spotpreference.Name, spotpreference.Factory(f)),
+		app.WithPlugin(plannednode.Name, plannednode.Factory(f)),
 	}, nil
 }

@@ -1,4 +1,4 @@
-// Command supercargo, also kubectl supercargo, shows what a cluster costs and what it could cost. It links no control plane and
+// Command supercargo, also kubectl supercargo, shows what a cluster costs and what it could cost, and applies recommendations. It links no control plane and
 // acts with its caller's own rights.
 package main
 
@@ -92,8 +92,8 @@ func command(streams stdio) *cobra.Command {
 	}
 	root := &cobra.Command{
 		Use:   "supercargo",
-		Short: "What a Kubernetes cluster costs, and what it could cost",
-		Long: `supercargo shows what a Kubernetes cluster costs and what it could cost.
+		Short: "What a Kubernetes cluster costs, what it could cost, and how to get there",
+		Long: `supercargo shows what a Kubernetes cluster costs, what it could cost, and which workloads to begin with.
 
 Exit codes: 0 done; 1 an error; 2 a mistake in the call; 3 done, but part of the input could not be read.`,
 		Version:       version,
@@ -105,6 +105,6 @@ Exit codes: 0 done; 1 an error; 2 a mistake in the call; 3 done, but part of the
 	root.SetOut(streams.out)
 	root.SetErr(streams.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(planCommand())
+	root.AddCommand(planCommand(), workloadsCommand(), explainCommand(), applyCommand(), migrateCommand(), doctorCommand())
 	return root
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
-	"sigs.k8s.io/yaml"
 
 	"supercargo.dev/plan"
 	"supercargo.dev/plan/dump"
@@ -49,7 +47,7 @@ nodes count at the average spot price. A price that is not known is said to be u
 The plan buys on-demand capacity only unless --spot is given. Nodes of the control plane, with accelerators, serverless, of
 another system than Linux, with local volumes or with pods that ask for them by name stay, as do those of --keep.`,
 		Example: `  # from a dump, offline
-  kubectl get nodes,pods,pvc,pv,daemonsets,pdb,namespaces -A -o json | supercargo plan -
+  kubectl get nodes,pods,pvc,pv,storageclasses,csinodes,daemonsets,pdb,namespaces -A -o json | supercargo plan -
 
   # from the cluster of the current context, with spot capacity
   supercargo plan --spot
@@ -209,18 +207,8 @@ func listProblems(w io.Writer, problems []dump.Problem) {
 }
 
 func (o *planOptions) write(w io.Writer, report *plan.Report) error {
-	switch o.output {
-	case "json":
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
-	case "yaml":
-		data, err := yaml.Marshal(report)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(data)
-		return err
+	if o.output == "json" || o.output == "yaml" {
+		return writeData(w, o.output, report)
 	}
 	return report.WriteTable(w)
 }

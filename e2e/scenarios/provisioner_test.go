@@ -233,9 +233,12 @@ func TestLimitsAreNeverExceeded(t *testing.T) {
 	})
 }
 
-func (w *world) fault(f sim.Fault) {
+// fault makes something go wrong in the cloud, and returns the fault's id.
+func (w *world) fault(f sim.Fault) string {
 	w.t.Helper()
-	if _, err := w.cloud.AddFault(w.t.Context(), f); err != nil {
+	added, err := w.cloud.AddFault(w.t.Context(), f)
+	if err != nil {
 		w.t.Fatalf("adding a fault: %v", err)
 	}
+	return added.ID
 }

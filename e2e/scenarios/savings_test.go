@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,7 +51,8 @@ func TestAPendingPodIsRightsizedBeforeANodeIsBoughtForIt(t *testing.T) {
 // without any workload falling below what its budget promises.
 func TestConsolidationCutsTheBillWithinDisruptionBudgets(t *testing.T) {
 	w := newWorld(t)
-	w.withProvisioner()
+	// Pods that have just started, and those whose budget allows one eviction, cost twice as much to move.
+	w.withProvisioner("--consolidation-pod-move-cost=0.0001")
 	w.create(nodePool("default")...)
 	spread := func(p *corev1.PodTemplateSpec) {
 		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
@@ -112,4 +114,35 @@ func (w *world) recommend(name string, mode v1alpha1.UpdateMode, cpu, memory str
 	if err := w.Status().Update(w.t.Context(), ws); err != nil {
 		w.t.Fatalf("writing the status of WorkloadScaler %s: %v", name, err)
 	}
+}
+
+// TestWhatNodesWouldRealiseIsReportedBesideWhatRequestsWouldSave is D9: in Preview nothing changes, yet the scaler says which part of its
+// net savings a packing of the cluster turns into fewer or cheaper nodes.
+func TestWhatNodesWouldRealiseIsReportedBesideWhatRequestsWouldSave(t *testing.T) {
+	w := newWorld(t)
+	w.withProvisioner("--realisable-interval=500ms")
+	w.create(nodePool("default", noConsolidation)...)
+	w.create(greedy("web", 8))
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 8))
+	w.withRecommender([]string{"web"})
+	w.create(scaler("web", v1alpha1.UpdateModePreview))
+	w.eventually("the scaler says what is realisable", func(ctx context.Context) string {
+		impact := w.scaler(ctx, "web").Status.CostImpact
+		if impact == nil || impact.Realisable == "" {
+			return fmt.Sprintf("impact %+v", impact)
+		}
+		net, err := strconv.ParseFloat(impact.Net, 64)
+		if err != nil {
+			return err.Error()
+		}
+		realisable, err := strconv.ParseFloat(impact.Realisable, 64)
+		if err != nil {
+			return err.Error()
+		}
+		// Eight cores are asked for and one would do: most of it is nodes.
+		if realisable < net/4 || realisable > net {
+			return fmt.Sprintf("%v of %v", realisable, net)
+		}
+		return ""
+	})
 }

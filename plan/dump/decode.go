@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
@@ -127,6 +128,12 @@ func decodeKind(group string, h header, data []byte) (decoded, error) {
 	case "/PersistentVolume":
 		var v volumeObject
 		return finish(h, data, &v, func() (*meta, any, error) { return &v.Metadata, v.volume(), nil })
+	case storagev1.GroupName + "/StorageClass":
+		var c classObject
+		return finish(h, data, &c, func() (*meta, any, error) { return &c.Metadata, c.class(), nil })
+	case storagev1.GroupName + "/CSINode":
+		var n csiNodeObject
+		return finish(h, data, &n, func() (*meta, any, error) { return &n.Metadata, n.csiNode(), nil })
 	case "policy/PodDisruptionBudget":
 		var b struct {
 			Metadata meta                               `json:"metadata"`
@@ -213,6 +220,10 @@ func (o *Objects) merge(r *result) {
 			o.Claims = append(o.Claims, object)
 		case *corev1.PersistentVolume:
 			o.Volumes = append(o.Volumes, object)
+		case *storagev1.StorageClass:
+			o.Classes = append(o.Classes, object)
+		case *storagev1.CSINode:
+			o.CSINodes = append(o.CSINodes, object)
 		case *policyv1.PodDisruptionBudget:
 			o.Budgets = append(o.Budgets, object)
 		case *v1alpha1.WorkloadScaler:

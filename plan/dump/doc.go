@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"supercargo.dev/api/v1alpha1"
 )
@@ -26,8 +27,11 @@ type Objects struct {
 	Namespaces []*corev1.Namespace
 	Claims     []*corev1.PersistentVolumeClaim
 	Volumes    []*corev1.PersistentVolume
-	Budgets    []*policyv1.PodDisruptionBudget
-	Scalers    []*v1alpha1.WorkloadScaler
+	// Classes and CSINodes are StorageClasses, and what CSI drivers have registered of nodes.
+	Classes  []*storagev1.StorageClass
+	CSINodes []*storagev1.CSINode
+	Budgets  []*policyv1.PodDisruptionBudget
+	Scalers  []*v1alpha1.WorkloadScaler
 	// Workloads are Deployments, StatefulSets, ReplicaSets, Jobs, CronJobs and, with 0 replicas, DaemonSets.
 	Workloads []Workload
 
@@ -100,6 +104,6 @@ func (o *Objects) Kinds() string {
 
 // Count is the number of objects that were read and are of use.
 func (o *Objects) Count() int {
-	return len(o.Nodes) + len(o.Pods) + len(o.Namespaces) + len(o.Claims) + len(o.Volumes) +
+	return len(o.Nodes) + len(o.Pods) + len(o.Namespaces) + len(o.Claims) + len(o.Volumes) + len(o.Classes) + len(o.CSINodes) +
 		len(o.Budgets) + len(o.Scalers) + len(o.Workloads)
 }

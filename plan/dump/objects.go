@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"supercargo.dev/api/v1alpha1"
@@ -69,13 +70,45 @@ type volumeObject struct {
 	Spec     struct {
 		NodeAffinity *corev1.VolumeNodeAffinity          `json:"nodeAffinity"`
 		AccessModes  []corev1.PersistentVolumeAccessMode `json:"accessModes"`
+		CSI          *struct {
+			Driver       string `json:"driver"`
+			VolumeHandle string `json:"volumeHandle"`
+		} `json:"csi"`
 	} `json:"spec"`
 }
 
 func (v *volumeObject) volume() *corev1.PersistentVolume {
-	return &corev1.PersistentVolume{ObjectMeta: v.Metadata.object(), Spec: corev1.PersistentVolumeSpec{
+	out := &corev1.PersistentVolume{ObjectMeta: v.Metadata.object(), Spec: corev1.PersistentVolumeSpec{
 		NodeAffinity: v.Spec.NodeAffinity, AccessModes: v.Spec.AccessModes,
 	}}
+	if csi := v.Spec.CSI; csi != nil {
+		out.Spec.CSI = &corev1.CSIPersistentVolumeSource{Driver: csi.Driver, VolumeHandle: csi.VolumeHandle}
+	}
+	return out
+}
+
+type classObject struct {
+	Metadata          meta                          `json:"metadata"`
+	Provisioner       string                        `json:"provisioner"`
+	AllowedTopologies []corev1.TopologySelectorTerm `json:"allowedTopologies"`
+	VolumeBindingMode *storagev1.VolumeBindingMode  `json:"volumeBindingMode"`
+}
+
+func (c *classObject) class() *storagev1.StorageClass {
+	return &storagev1.StorageClass{
+		ObjectMeta: c.Metadata.object(), Provisioner: c.Provisioner, AllowedTopologies: c.AllowedTopologies, VolumeBindingMode: c.VolumeBindingMode,
+	}
+}
+
+type csiNodeObject struct {
+	Metadata meta `json:"metadata"`
+	Spec     struct {
+		Drivers []storagev1.CSINodeDriver `json:"drivers"`
+	} `json:"spec"`
+}
+
+func (n *csiNodeObject) csiNode() *storagev1.CSINode {
+	return &storagev1.CSINode{ObjectMeta: n.Metadata.object(), Spec: storagev1.CSINodeSpec{Drivers: n.Spec.Drivers}}
 }
 
 type podTemplate struct {

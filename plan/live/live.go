@@ -36,6 +36,8 @@ type list struct {
 	required bool
 }
 
+const scalers = "/apis/supercargo.dev/v1alpha1/workloadscalers"
+
 func lists() []list {
 	return []list{
 		{"/api/v1/nodes", true},
@@ -43,14 +45,30 @@ func lists() []list {
 		{"/api/v1/namespaces", false},
 		{"/api/v1/persistentvolumeclaims", false},
 		{"/api/v1/persistentvolumes", false},
+		{"/apis/storage.k8s.io/v1/storageclasses", false},
+		{"/apis/storage.k8s.io/v1/csinodes", false},
 		{"/apis/apps/v1/daemonsets", false},
 		{"/apis/policy/v1/poddisruptionbudgets", false},
-		{"/apis/supercargo.dev/v1alpha1/workloadscalers", false},
+		{scalers, false},
 	}
 }
 
 // Read lists the cluster into the objects. The lists come from the API server's cache and are read as they arrive.
 func Read(ctx context.Context, cfg *rest.Config, objects *dump.Objects, opts dump.Options) error {
+	return read(ctx, cfg, lists(), objects, opts)
+}
+
+// ReadScalers lists the WorkloadScalers of the cluster and nothing else. A cluster that does not know the kind is an error.
+func ReadScalers(ctx context.Context, cfg *rest.Config, objects *dump.Objects, opts dump.Options) error {
+	err := read(ctx, cfg, []list{{scalers, true}}, objects, opts)
+	var refused *refusedError
+	if errors.As(err, &refused) && refused.status == http.StatusNotFound {
+		return fmt.Errorf("the cluster %s has no WorkloadScalers: install supercargo's CRDs and its recommender first", cfg.Host)
+	}
+	return err
+}
+
+func read(ctx context.Context, cfg *rest.Config, wanted []list, objects *dump.Objects, opts dump.Options) error {
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return fmt.Errorf("making a client, %w", err)
@@ -59,7 +77,7 @@ func Read(ctx context.Context, cfg *rest.Config, objects *dump.Objects, opts dum
 	if err != nil {
 		return fmt.Errorf("reading the server's address, %w", err)
 	}
-	for _, l := range lists() {
+	for _, l := range wanted {
 		err := readList(ctx, client, base, l.path, objects, opts)
 		var refused *refusedError
 		switch {

@@ -23,17 +23,22 @@ type fleet struct {
 	budgets  map[string]int
 	price    float64 // of launched
 	memo     packing.Memo
+	worth    amounts // what a core and a byte of memory cost where they are cheapest
 	seq      int
+	risks    map[offeringKey]float64 // interruptions per hour
 }
 
 // member is a candidate.
 type member struct {
 	packing.Node
 	*Candidate
-	movable []int     // indices into Node.Pods of pods that would have to move
-	costs   []float64 // of moving each pod, by index into Node.Pods
+	movable []int                               // indices into Node.Pods of pods that would have to move
+	costs   []float64                           // of moving each pod, by index into Node.Pods
+	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
-	kept    string // why it stays, "" while undecided
+	leaving bool    // see fold
+	dear    float64 // see hunt.dear
+	kept    string  // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
 	fruitless string
 	promise   float64 // see rank
@@ -44,6 +49,7 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 	for k, v := range s.Budgets {
 		f.budgets[k] = v
 	}
+	f.risks = risks(s.Pools)
 	for i := range s.Fixed {
 		f.fixed = append(f.fixed, live(s.Fixed[i]))
 	}
@@ -52,6 +58,12 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 		m := &member{Candidate: c, Node: live(c.Node)}
 		costs := map[*corev1.Pod]float64{}
 		for k := range c.Pods {
+			if k < len(c.Anew) && c.Anew[k] != nil {
+				if m.anew == nil {
+					m.anew = map[*corev1.Pod]corev1.ResourceList{}
+				}
+				m.anew[c.Pods[k].Pod] = c.Anew[k]
+			}
 			costs[c.Pods[k].Pod] = s.Options.DefaultPodCost
 			if k < len(c.PodCost) {
 				costs[c.Pods[k].Pod] = c.PodCost[k]
@@ -69,6 +81,11 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 	if err := f.reserve(ctx); err != nil {
 		return nil, err
 	}
+	var need amounts
+	for _, m := range f.nodes {
+		need = need.plus(requested(m.Node.Pods))
+	}
+	f.worth = unitPrices(s.Pools, need)
 	f.rank()
 	return f, nil
 }
@@ -158,7 +175,11 @@ func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, p
 		problem.Options.Effort = trialEffort
 	}
 	for _, m := range f.nodes {
-		if !m.gone && !slices.Contains(less, m) {
+		switch {
+		case m.gone || slices.Contains(less, m):
+		case m.leaving:
+			problem.Nodes = append(problem.Nodes, closed(m.Node))
+		default:
 			problem.Nodes = append(problem.Nodes, m.Node)
 		}
 	}
@@ -171,11 +192,11 @@ func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, p
 	return plan, nil
 }
 
-// rank orders the candidates by what giving them up promises: the price of the
-// share that their pods do not use, per cost of moving the pods.
+// rank orders the candidates by what giving them up promises: what they cost beyond
+// the worth of what their pods request, per cost of moving the pods.
 func (f *fleet) rank() {
 	for _, m := range f.nodes {
-		used := map[corev1.ResourceName]float64{}
+		var used amounts
 		cost := 0.0
 		for _, k := range m.movable {
 			cost += m.costs[k]
@@ -184,24 +205,13 @@ func (f *fleet) rank() {
 			if p.Expected != nil {
 				list = p.Expected
 			}
-			for name, q := range list {
-				used[name] += q.AsApproximateFloat64()
-			}
+			used = used.plus(amountsOf(list))
 		}
-		// What is left of a node that is full in one resource is waste too.
-		fill, scarce := 0.0, 0.0
-		for _, name := range [2]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if q, ok := m.Node.Allocatable[name]; ok && !q.IsZero() {
-				fill += used[name] / q.AsApproximateFloat64()
-				scarce++
-			}
-		}
-		fill /= max(scarce, 1)
 		price := m.Node.Price
 		if math.IsNaN(price) {
 			price = 0
 		}
-		m.promise = price * max(0.02, 1-fill) / (cost + price*f.state.Options.LaunchOverlap.Hours() + 1e-6)
+		m.promise = max(0.02*price, price-used.times(f.worth)) / (cost + price*f.state.Options.LaunchOverlap.Hours() + 1e-6)
 	}
 }
 
@@ -273,6 +283,9 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 			why = "kept because time ran out before it was looked at"
 		default:
 			why = "kept because no move that pays includes it"
+		}
+		if f.state.Returning > 0 && m.kept == "" {
+			why += fmt.Sprintf("; %d offerings that were out of capacity are not used for replacements until they have stayed for a while", f.state.Returning)
 		}
 		out = append(out, Kept{m.Node.Name, why})
 	}

@@ -5,27 +5,6 @@ import (
 	"math"
 )
 
-// fold gives up, one by one and best promise first, the nodes whose pods the others
-// have room for: most of what fragmentation costs, and quick to find.
-func (h *hunt) fold(ctx context.Context) error {
-	for _, m := range h.fleet.byPromise() {
-		if ctx.Err() != nil || h.full() {
-			return nil //nolint:nilerr // time that runs out ends the search with what was found
-		}
-		if !h.rule(m) {
-			continue
-		}
-		t, err := h.try(ctx, []*member{m}, false)
-		if err != nil {
-			return err
-		}
-		if t.why == "" {
-			h.accept(t)
-		}
-	}
-	return nil
-}
-
 func (h *hunt) accept(t *trial) {
 	h.found++
 	h.commit(t.set, t.move, t.pods)

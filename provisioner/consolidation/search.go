@@ -64,7 +64,8 @@ func orDefault(v, standard float64) float64 {
 func Search(ctx context.Context, s State) (Plan, error) {
 	start := time.Now()
 	s.Options = s.Options.withDefaults()
-	ctx, cancel := context.WithTimeout(ctx, s.Options.TimeBudget)
+	// The rest is for saying what was found.
+	ctx, cancel := context.WithTimeout(ctx, s.Options.TimeBudget*9/10)
 	defer cancel()
 	f, err := newFleet(ctx, &s)
 	if err != nil {

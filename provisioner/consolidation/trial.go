@@ -38,8 +38,12 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		price += m.Node.Price
 		t.move.Remove = append(t.move.Remove, m.Node.Name)
 		for _, k := range m.movable {
-			t.pods = append(t.pods, placed{m.Node.Pods[k], m.costs[k]})
-			t.move.Pods = append(t.move.Pods, m.Node.Pods[k])
+			p := m.Node.Pods[k]
+			if asks := m.anew[p.Pod]; asks != nil {
+				p.Requests = asks
+			}
+			t.pods = append(t.pods, placed{p, m.costs[k]})
+			t.move.Pods = append(t.move.Pods, p)
 			podCost += m.costs[k]
 		}
 	}
@@ -63,6 +67,7 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 	}
 	t.move.Launch, t.move.Bindings = plan.Nodes, plan.Bindings
 	t.move.SavedPerHour = price - plan.Cost
+	t.move.RiskPerHour = h.fleet.riskTaken(set, plan.Nodes) * h.options.InterruptionCost
 	t.move.DisruptionCost = podCost + plan.Cost*h.options.LaunchOverlap.Hours()
 	t.why = h.weigh(t, price)
 	if t.why == "" {
@@ -126,10 +131,13 @@ func reclaimed(set []*member) bool {
 
 // weigh says why a move does not pay, or "".
 func (h *hunt) weigh(t *trial, price float64) string {
-	saved := t.move.SavedPerHour
+	risk := max(0, t.move.RiskPerHour)
+	saved := t.move.SavedPerHour - risk
 	switch {
-	case saved <= 1e-9:
+	case t.move.SavedPerHour <= nothing:
 		return "nothing cheaper holds its pods"
+	case saved <= nothing:
+		return fmt.Sprintf("replacing it saves $%.4f/h, less than the $%.4f/h that further interruptions would cost", t.move.SavedPerHour, risk)
 	case reclaimed(t.set):
 		return ""
 	case len(t.move.Launch) > 0 && saved < price*h.options.MinSavingFraction:

@@ -31,7 +31,11 @@ type State struct {
 	// Budgets is the number of nodes of each pool that may be disrupted now. A
 	// pool that is absent is not limited.
 	Budgets map[string]int
-	Options Options
+	// Returning counts the offerings that were left out of Pools because they had
+	// no capacity a short while ago; see [Comebacks]. It is said of nodes that
+	// stay for want of something cheaper.
+	Returning int
+	Options   Options
 }
 
 // Options tunes Search. In each field zero means the stated default.
@@ -65,7 +69,9 @@ type Options struct {
 	MaxMoves int
 	// MaxRemove bounds the nodes that one move removes. Default 10.
 	MaxRemove int
-	// InterruptionCost is as in packing.Options.
+	// InterruptionCost is as in packing.Options. Further interruptions taken on
+	// count against the saving of a move; fewer do not count for it, because they
+	// are no money that is saved for certain.
 	InterruptionCost float64
 	// Packing options for the packer underneath; Seed and TimeBudget are set by
 	// the search.
@@ -81,6 +87,10 @@ type Candidate struct {
 	// PodCost is the cost of moving each pod in USD, in the order of Node.Pods.
 	// Entries of daemonset pods are ignored. Nil means Options.DefaultPodCost.
 	PodCost []float64
+	// Anew is what each pod's successor on another node will ask for, in the order
+	// of Node.Pods, where that is not Requests: a pod that was resized in place
+	// may start again with more. Nil, and nil entries, mean the same.
+	Anew []corev1.ResourceList
 	// Blocked says why the node may not be disrupted; empty means it may.
 	Blocked string
 	// Reclaim marks a node whose pods want off it anyway (drifted to on-demand
@@ -114,8 +124,12 @@ type Move struct {
 	Bindings []packing.Binding
 	// SavedPerHour is the price of Remove less that of Launch, in USD per hour.
 	SavedPerHour float64
-	// DisruptionCost in USD: pods moved, the time both are paid, and interruption
-	// risk taken on.
+	// RiskPerHour is what further interruptions of the replacements are expected
+	// to cost, in USD per hour: negative when what is given up is interrupted more
+	// often.
+	RiskPerHour float64
+	// DisruptionCost in USD: pods moved, and the time for which both the
+	// replacements and what they replace are paid.
 	DisruptionCost float64
 	// Why in a sentence.
 	Why string

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/cloudprovider"
+	"sigs.k8s.io/karpenter/pkg/controllers/capacitybuffer"
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
 	"sigs.k8s.io/karpenter/pkg/controllers/dynamicresources/deviceallocation"
 	metricsnode "sigs.k8s.io/karpenter/pkg/controllers/metrics/node"
@@ -66,6 +67,8 @@ type Config struct {
 	Clock         clock.Clock
 	// Demand of running pods. Required.
 	Demand Demand
+	// Expectation of what pods and their successors will ask for; nil: what they hold, or their templates say.
+	Expectation Expectation
 	// Placement of pods to place. Required.
 	Placement Placement
 	// Market says how likely spot offerings are to be interrupted. Required.
@@ -73,12 +76,15 @@ type Config struct {
 	// Consolidation tunes the search for savings.
 	Consolidation consolidation.Options
 	// PodMoveCost in USD is what moving one pod of ordinary eviction cost is thought to cost: a few seconds of a pod's work and
-	// of two nodes' overlap. Karpenter's eviction cost (priority, pod-deletion-cost) scales it. Zero means
-	// consolidation.DefaultPodCost, negative none.
+	// of two nodes' overlap. Karpenter's eviction cost (priority, pod-deletion-cost) and what consolidation.PodMove knows scale
+	// it. Zero means consolidation.DefaultPodCost, negative none.
 	PodMoveCost float64
 	// ValidationDelay is the time between finding a saving and carrying it out, after which it must still be one.
 	// It keeps pods that come and go from causing moves. Zero means 15 s, as Karpenter waits.
 	ValidationDelay time.Duration
+	// CapacitySettle is how long capacity that was out must have stayed before nodes are replaced by it; pods that wait use it
+	// at once. Zero means consolidation.DefaultCapacitySettle, negative none.
+	CapacitySettle time.Duration
 	// Packing tunes the packer.
 	Packing packing.Options
 }
@@ -93,27 +99,35 @@ type Machinery struct {
 	launched    launches
 	// consolidated nodes are those that a consolidation gives up.
 	consolidated *nodeSet
+	comebacks    *consolidation.Comebacks
+	// virtual pods are those that CapacityBuffers keep room for.
+	virtual *virtualpods.Cache
 }
 
 // New makes the machinery. It registers nothing; see [Machinery.Controllers].
 func New(cfg Config) *Machinery {
+	if cfg.CapacitySettle == 0 {
+		cfg.CapacitySettle = consolidation.DefaultCapacitySettle
+	}
 	m := &Machinery{
 		cfg:      cfg,
 		cluster:  state.NewCluster(cfg.Clock, cfg.Client, cfg.CloudProvider),
 		volumes:  scheduling.NewVolumeTopology(cfg.Client),
-		launched: newLaunches(), consolidated: newNodeSet(cfg.Clock),
+		launched: newLaunches(), consolidated: newNodeSet(cfg.Clock), comebacks: consolidation.NewComebacks(cfg.CapacitySettle),
+		virtual: virtualpods.NewVirtualPodCache(cfg.Client),
 	}
 	// The Provisioner is kept as an object because the disruption queue launches through it; it is never registered, so its
 	// own scheduling loop does not run.
 	m.provisioner = karpprovisioning.NewProvisioner(cfg.Client, cfg.Recorder, cfg.CloudProvider, m.cluster, cfg.Clock,
-		deviceallocation.NewController(cfg.Client), virtualpods.NewVirtualPodCache(cfg.Client))
+		deviceallocation.NewController(cfg.Client), m.virtual)
 	m.queue = disruption.NewQueue(cfg.Client, cfg.Recorder, m.cluster, cfg.Clock, m.provisioner)
 	return m
 }
 
-// Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out.
-// The context must carry Karpenter's options; see [WithOptions].
-func (m *Machinery) Controllers(ctx context.Context) []controller.Controller {
+// Controllers returns Karpenter's lifecycle controllers with consolidation replaced by ours and provisioning left out, for
+// which plan is called instead. The context must carry Karpenter's options; see [WithOptions]. Hooks run before a node is open
+// to pods; see [Machinery.RegistrationHook].
+func (m *Machinery) Controllers(ctx context.Context, plan func(), hooks ...cloudprovider.NodeLifecycleHook) []controller.Controller {
 	kube, cp, clk, recorder := m.cfg.Client, m.cfg.CloudProvider, m.cfg.Clock, m.cfg.Recorder
 	evictions := terminator.NewQueue(kube, recorder)
 	poolHealth := nodepoolhealth.NewState()
@@ -154,6 +168,9 @@ func (m *Machinery) Controllers(ctx context.Context) []controller.Controller {
 	}
 	if len(cp.RepairPolicies()) != 0 && options.FromContext(ctx).FeatureGates.NodeRepair {
 		controllers = append(controllers, health.NewController(kube, cp, clk, recorder))
+	}
+	if options.FromContext(ctx).FeatureGates.CapacityBuffer {
+		controllers = append(controllers, capacitybuffer.NewController(kube, planner(plan), m.virtual))
 	}
 	return controllers
 }
@@ -200,8 +217,11 @@ func Index(ctx context.Context, mgr manager.Manager) error {
 }
 
 // WithOptions returns a context with the options that Karpenter's controllers read from theirs, and panic without.
-// Batch windows are given because Karpenter derives from them how long a nomination protects a node.
-func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration) context.Context {
+// Batch windows are given because Karpenter derives from them how long a nomination protects a node. Headroom is kept where
+// CapacityBuffers are served; see [HasCapacityBuffers].
+func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration, headroom bool) context.Context {
+	gates := options.DefaultFeatureGates()
+	gates.CapacityBuffer = headroom
 	return options.ToContext(ctx, &options.Options{
 		CPURequests:       1000,
 		BatchIdleDuration: batchIdle,
@@ -209,6 +229,6 @@ func WithOptions(ctx context.Context, batchIdle, batchMax time.Duration) context
 		PreferencePolicy:  options.PreferencePolicyRespect,
 		MinValuesPolicy:   options.MinValuesPolicyStrict,
 		IgnoreDRARequests: true,
-		FeatureGates:      options.DefaultFeatureGates(),
+		FeatureGates:      gates,
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
@@ -141,7 +143,12 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		Pools: s.Problem.Pools, DaemonSets: s.Problem.DaemonSets, Namespaces: s.Problem.Namespaces,
 		Pending: slices.Concat(s.Problem.Pods, s.Moving), Budgets: budgets, Options: c.cfg.Consolidation,
 	}
+	moves, err := c.podMoves(ctx)
+	if err != nil {
+		return nil, consolidation.Plan{}, err
+	}
 	in.Options.Now = c.cfg.Clock.Now()
+	in.Pools, in.Returning = c.comebacks.Settled(in.Options.Now, in.Pools)
 	in.Options.Packing = c.cfg.Packing
 	for _, node := range s.Problem.Nodes {
 		n := s.states[node.Name]
@@ -157,11 +164,12 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		if mayGo[node.Name] == nil {
 			candidate.Blocked = c.blocked(ctx, s, node, pdbs)
 		}
-		for _, p := range node.Pods {
-			candidate.PodCost = append(candidate.PodCost, max(0, disruptionutils.EvictionCost(ctx, p.Pod))*c.podMoveCost())
+		if candidate.Blocked == "" {
+			candidate.Blocked = consolidation.HeldBy(node.Pods)
 		}
 		if candidate.Blocked == "" {
-			if err := c.movable(ctx, candidate.Pods); err != nil {
+			candidate.PodCost = moves.costs(ctx, &node)
+			if err := c.movable(ctx, &candidate); err != nil {
 				return nil, consolidation.Plan{}, err
 			}
 		}
@@ -174,23 +182,23 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 	return s, plan, nil
 }
 
-func (c *consolidationMethod) podMoveCost() float64 {
-	if c.cfg.PodMoveCost == 0 {
-		return consolidation.DefaultPodCost
-	}
-	return max(0, c.cfg.PodMoveCost)
-}
-
-// movable writes on the pods of a candidate what their next node must be: they need places anew, so their volumes and their
-// tolerance of spot count as those of pending pods do.
-func (c *consolidationMethod) movable(ctx context.Context, pods []packing.Pod) error {
+// movable writes on the pods of a candidate what they will ask for, and what their next node must be: they need places anew, so
+// their volumes and their tolerance of spot count as those of pending pods do.
+func (c *consolidationMethod) movable(ctx context.Context, candidate *consolidation.Candidate) error {
+	pods := candidate.Pods
 	placed, err := c.toPlace(ctx, lo.Map(pods, func(p packing.Pod, _ int) *corev1.Pod { return p.Pod }))
 	if err != nil {
 		return err
 	}
+	candidate.Anew = make([]corev1.ResourceList, len(pods))
 	for i := range pods {
-		if !pods[i].Daemon {
-			pods[i].NodeTerms = placed[i].NodeTerms
+		if pods[i].Daemon {
+			continue
+		}
+		pods[i].NodeTerms = placed[i].NodeTerms
+		pods[i].Expected = c.expected(pods[i].Pod, pods[i].Requests)
+		if candidate.Anew[i], err = c.anew(ctx, pods[i].Pod, pods[i].Requests); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -240,7 +248,7 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 			continue
 		}
 		for _, node := range move.Launch {
-			pods := lo.Map(node.Pods, func(i, _ int) *corev1.Pod { return move.Pods[i].Pod })
+			pods := lo.FilterMap(node.Pods, func(i, _ int) (*corev1.Pod, bool) { return move.Pods[i].Pod, !isVirtual(move.Pods[i].Pod) })
 			claim, err := s.nodeClaim(node, pods)
 			if err != nil {
 				return nil, 0, err
@@ -250,7 +258,7 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 		}
 		for _, b := range move.Bindings {
 			counted[b.Node] = true
-			if n := s.states[b.Node]; n != nil {
+			if n := s.states[b.Node]; n != nil && !isVirtual(move.Pods[b.Pod].Pod) {
 				command.Results.ExistingNodes = append(command.Results.ExistingNodes, &scheduling.ExistingNode{
 					StateNode: n, Pods: []*corev1.Pod{move.Pods[b.Pod].Pod},
 				})
@@ -286,7 +294,21 @@ func (c *consolidationMethod) explainHeld(ctx context.Context, s *Snapshot, plan
 func (c *consolidationMethod) explain(s *Snapshot, plan consolidation.Plan) {
 	for _, kept := range plan.Kept {
 		if n := s.states[kept.Node]; n != nil && n.Node != nil && n.NodeClaim != nil {
-			c.cfg.Recorder.Publish(disruptionevents.Unconsolidatable(n.Node, n.NodeClaim, kept.Why)...)
+			for _, e := range disruptionevents.Unconsolidatable(n.Node, n.NodeClaim, kept.Why) {
+				// Karpenter says one thing of a node every 15 min, whatever else becomes true meanwhile.
+				e.DedupeValues = append(e.DedupeValues, withoutFigures(kept.Why))
+				c.cfg.Recorder.Publish(e)
+			}
 		}
 	}
+}
+
+// withoutFigures is a message less its digits: ages and prices change all the time, and that is no news.
+func withoutFigures(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, message)
 }

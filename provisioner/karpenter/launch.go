@@ -73,7 +73,21 @@ func (s *Snapshot) nodeClaim(node packing.PlannedNode, pods []*corev1.Pod) (*sch
 	template.Annotations = lo.Assign(template.Annotations, map[string]string{
 		PlannedAnnotation: strings.Join([]string{node.InstanceType, node.Zone, node.CapacityType}, "/"),
 	})
+	if waiting := unbound(pods); len(waiting) > 0 {
+		template.Annotations[v1alpha1.PlannedPodsAnnotation] = strings.Join(waiting, ",")
+	}
 	return &scheduling.NodeClaim{NodeClaimTemplate: *template, Pods: pods}, nil
+}
+
+// unbound are the UIDs of the pods that wait for a node. Those that run elsewhere will have successors that nobody knows yet.
+func unbound(pods []*corev1.Pod) []string {
+	var out []string
+	for _, p := range pods {
+		if p.Spec.NodeName == "" && p.UID != "" && !isVirtual(p) {
+			out = append(out, string(p.UID))
+		}
+	}
+	return out
 }
 
 // openRequirement finds a requirement of the pool that leaves a label of the user's own open.

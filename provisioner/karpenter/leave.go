@@ -47,6 +47,8 @@ func (m *Machinery) Replaced(ctx context.Context, providerID string) (bool, erro
 			p.Nodes = append(p.Nodes, node)
 		}
 	}
+	// Headroom is there to be used.
+	p.Pods = p.Pods[:len(p.Pods)-s.Headroom]
 	// Pending pods compete for the same room, so they are packed too, but only the node's own pods must all have a place.
 	plan, err := packing.Solve(ctx, p)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	karpsched "sigs.k8s.io/karpenter/pkg/controllers/provisioning/scheduling"
+	"sigs.k8s.io/karpenter/pkg/controllers/state"
 
 	"supercargo.dev/provisioner/packing"
 )
@@ -14,14 +15,21 @@ import (
 // pod where it should go.
 func (m *Machinery) Protect(ctx context.Context, s *Snapshot, bindings []packing.Binding) {
 	protected := map[string]bool{}
+	protect := func(node string) *state.StateNode {
+		n := s.states[node]
+		if n != nil && !protected[node] {
+			protected[node] = true
+			m.cluster.NominateNodeForPod(ctx, n.ProviderID())
+		}
+		return n
+	}
+	for _, k := range s.Kept {
+		protect(k.Node) // the pod was told when it was planned
+	}
 	for _, b := range bindings {
-		n := s.states[b.Node]
+		n := protect(b.Node)
 		if n == nil {
 			continue
-		}
-		if !protected[b.Node] {
-			protected[b.Node] = true
-			m.cluster.NominateNodeForPod(ctx, n.ProviderID())
 		}
 		m.cfg.Recorder.Publish(karpsched.NominatePodEvent(s.Pod(b.Pod), n.Node, n.NodeClaim))
 	}

@@ -80,8 +80,11 @@ func (m *Machinery) pool(ctx context.Context, np *karpv1.NodePool, types []*clou
 	for _, r := range template.Spec.Requirements {
 		p.Requirements = append(p.Requirements, packing.Requirement{Key: r.Key, Operator: r.Operator, Values: r.Values, MinValues: r.MinValues})
 	}
+	now := m.cfg.Clock.Now()
 	for _, it := range types {
-		p.Types = append(p.Types, m.instanceType(ctx, it))
+		t := m.instanceType(ctx, it)
+		m.comebacks.Observe(now, &t)
+		p.Types = append(p.Types, t)
 	}
 	if np.Spec.Limits != nil {
 		p.Limits = resources.Subtract(corev1.ResourceList(np.Spec.Limits), m.cluster.NodePoolResourcesFor(np.Name))
@@ -106,7 +109,7 @@ func (m *Machinery) instanceType(ctx context.Context, it *cloudprovider.Instance
 	t := packing.InstanceType{
 		Name:        it.Name,
 		Labels:      singleValues(it.Requirements),
-		Allocatable: it.Allocatable(),
+		Allocatable: attachLimits(it.Allocatable()),
 		Capacity:    it.Capacity,
 		Offerings:   make([]packing.Offering, 0, len(it.Offerings)),
 	}

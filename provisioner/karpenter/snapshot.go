@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	podutils "sigs.k8s.io/karpenter/pkg/utils/pod"
 
 	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/recommender/demand"
 )
 
 // ErrNotSynced means that the state in memory lacks nodes or claims that the API server has. Nothing may be decided on it:
@@ -27,12 +29,22 @@ type Snapshot struct {
 	Problem packing.Problem
 	// Pending counts the pods at the head of Problem.Pods that wait for a node. Those behind run on nodes that are going.
 	Pending int
+	// Headroom counts the pods at the end of Problem.Pods that exist nowhere: room is kept for them by CapacityBuffers.
+	Headroom int
 	// Moving pods run on nodes that a consolidation gives up. Their places were found, and replacements launched, by the
 	// search that decided it; packing them anew might find other places and buy another node.
 	Moving []packing.Pod
+	// Kept pods wait for a node that was planned for them before; see [Snapshot.Keep]. They are among the node's pods.
+	Kept []Kept
 
 	pools  pools
 	states map[string]*state.StateNode
+}
+
+// Kept is a pod and the node or claim of the problem that it waits for.
+type Kept struct {
+	Pod  *corev1.Pod
+	Node string
 }
 
 // Pod returns the pod at an index of Problem.Pods.
@@ -96,9 +108,10 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing pods on nodes that are given up, %w", err)
 	}
-	s.Pending = len(pending)
+	spare := m.headroom(ctx)
+	s.Pending, s.Headroom = len(pending), len(spare)
 	s.Problem = packing.Problem{Pools: s.pools.sold, DaemonSets: daemons, Options: m.cfg.Packing}
-	if s.Problem.Pods, err = m.toPlace(ctx, append(pending, leaving...)); err != nil {
+	if s.Problem.Pods, err = m.toPlace(ctx, slices.Concat(pending, leaving, spare)); err != nil {
 		return nil, err
 	}
 	if s.Moving, err = m.toPlace(ctx, moving); err != nil {
@@ -114,6 +127,9 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 	}
 	for _, nc := range unlaunched {
 		s.Problem.Nodes = append(s.Problem.Nodes, inFlight(nc, s.pools, daemons))
+	}
+	if err := m.attach(ctx, &s.Problem); err != nil {
+		return nil, err
 	}
 	sort.Slice(s.Problem.Nodes, func(i, j int) bool { return s.Problem.Nodes[i].Name < s.Problem.Nodes[j].Name })
 	if s.Problem.Namespaces, err = m.namespaces(ctx); err != nil {
@@ -134,18 +150,37 @@ func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.
 		if err != nil {
 			return nil, fmt.Errorf("reading the zones of the volumes of pod %s/%s, %w", pod.Namespace, pod.Name, err)
 		}
-		out[i] = packing.Pod{Pod: pod, Requests: m.cfg.Demand(pod), NodeTerms: and(placements[i], terms(volumes))}
+		out[i] = packing.Pod{
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), NodeTerms: and(placements[i], terms(volumes)),
+		}
+		if out[i].Volumes, err = m.podVolumes(ctx, pod); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
-// terms turns ORed requirements into ORed node selector terms.
+// workload names what a pod is a replica of; empty for a pod of its own or of a DaemonSet.
+func workload(pod *corev1.Pod) string {
+	owner, ok := demand.OwnerOf(pod)
+	if !ok || owner.Kind == "DaemonSet" || owner.Kind == "Node" {
+		return ""
+	}
+	return owner.Kind + " " + owner.Namespace + "/" + owner.Name
+}
+
+// terms turns ORed requirements into ORed node selector terms. An alternative that demands nothing, such as that of a volume
+// on a node's own disk, which the pod leaves behind, makes the others pointless: a term without expressions would match no node.
 func terms(alternatives []karpsched.Requirements) []corev1.NodeSelectorTerm {
 	var out []corev1.NodeSelectorTerm
 	for _, reqs := range alternatives {
 		var term corev1.NodeSelectorTerm
 		for _, r := range reqs.NodeSelectorRequirements() {
-			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: r.Key, Operator: r.Operator, Values: r.Values})
+			key := packing.VolumeTopologyKey(r.Key)
+			term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: key, Operator: r.Operator, Values: r.Values})
+		}
+		if len(term.MatchExpressions) == 0 {
+			return nil
 		}
 		sort.Slice(term.MatchExpressions, func(i, j int) bool { return term.MatchExpressions[i].Key < term.MatchExpressions[j].Key })
 		out = append(out, term)
@@ -184,8 +219,12 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 		if podutils.IsTerminal(pod) {
 			continue
 		}
+		volumes, err := m.podVolumes(ctx, pod)
+		if err != nil {
+			return packing.Node{}, err
+		}
 		node.Pods = append(node.Pods, packing.Pod{
-			Pod: pod, Requests: m.cfg.Demand(pod), Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
+			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), Volumes: volumes, Daemon: podutils.IsOwnedByDaemonSet(pod) || podutils.IsOwnedByNode(pod),
 		})
 	}
 	sort.Slice(node.Pods, func(i, j int) bool { return node.Pods[i].UID < node.Pods[j].UID })

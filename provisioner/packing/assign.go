@@ -2,7 +2,9 @@ package packing
 
 import (
 	"cmp"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -15,8 +17,15 @@ type assigner struct {
 	items []*item
 	// byCell finds the item of a unit and cell.
 	byCell map[*unit]map[*cell]*item
+	// ordered pods in the order in which they got their cells, pods that got another one later more than once; free
+	// pods have no rules about domains, so that they can come after all others.
+	ordered, free []int32
 	// stuck pods have no cell that their rules allow; per unit.
 	stuck []stuck
+	// rng, when set, varies the estimated prices of cells by factors of up to
+	// exp(varied), and down to its inverse.
+	rng    *rand.Rand
+	varied float64
 }
 
 type stuck struct {
@@ -35,6 +44,7 @@ func (a *assigner) run(units []*unit) {
 	for _, u := range units {
 		left = append(left, stuck{u, u.pods})
 	}
+	a.seatNarrow(left)
 	for progress := true; progress && len(left) > 0; {
 		progress = false
 		var next []stuck
@@ -52,13 +62,77 @@ func (a *assigner) run(units []*unit) {
 	a.stuck = append(a.stuck, left...)
 }
 
+// seatNarrow puts pods without rules about domains on existing nodes where pods with such rules, which may go to more
+// places, would otherwise be put first: what is left for the latter is more than what would be left for the former.
+func (a *assigner) seatNarrow(list []stuck) {
+	if len(a.c.existing) == 0 {
+		return
+	}
+	wide := map[string]*unit{} // the least urgent of the units of each set of slots
+	for _, s := range list {
+		if len(s.u.keys) == 0 {
+			continue
+		}
+		key := s.u.fits.key()
+		if w := wide[key]; w == nil || s.u.priority() < w.priority() {
+			wide[key] = s.u
+		}
+	}
+	if len(wide) == 0 {
+		return
+	}
+	narrow := map[string]bool{}
+	for i := range list {
+		u := list[i].u
+		if len(u.keys) > 0 || u.onlyWith(a.c.groups) || u.fits.empty() {
+			continue
+		}
+		key := fmt.Sprint(u.priority(), u.fits.key())
+		is, known := narrow[key]
+		if !known {
+			for _, w := range wide {
+				is = is || w.priority() <= u.priority() && w.fits.contains(u.fits) && !u.fits.contains(w.fits)
+			}
+			narrow[key] = is
+		}
+		if is {
+			list[i].pods = a.seat(u, list[i].pods)
+		}
+	}
+}
+
+// seat puts pods of a unit without rules about domains on existing nodes, the fullest first, and returns the others.
+func (a *assigner) seat(u *unit, pods []int32) []int32 {
+	it := a.item(u, nil)
+	var bins []*bin
+	u.fits.each(func(s int) bool {
+		if s >= a.c.t.first {
+			bins = append(bins, a.c.existing[s-a.c.t.first])
+		}
+		return true
+	})
+	fullestFirst(a.c, bins)
+	for _, b := range bins {
+		n := b.roomAnySlot(a.c.groups, it, len(pods)/u.size)
+		if n == 0 {
+			continue
+		}
+		b.add(it, n)
+		it.pods = append(it.pods, pods[:n*u.size]...)
+		pods = pods[n*u.size:]
+		a.tally(u, nil, int32(n))
+	}
+	return pods
+}
+
 // assign gives pods of u cells and returns those that found none.
 func (a *assigner) assign(u *unit, pods []int32) []int32 {
-	if u.fits.empty() {
+	if len(pods) == 0 || u.fits.empty() {
 		return pods
 	}
 	if len(u.keys) == 0 && !u.onlyWith(a.c.groups) {
 		a.put(u, nil, pods)
+		a.free = append(a.free, pods...)
 		a.tally(u, nil, int32(len(pods)/u.size))
 		return nil
 	}
@@ -67,6 +141,9 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 	base := make([]float64, len(cells))
 	for i, cl := range cells {
 		base[i] = a.cells.price(cl, u)
+		if a.rng != nil {
+			base[i] *= math.Exp(a.varied * (2*a.rng.Float64() - 1))
+		}
 	}
 	for len(pods) > 0 {
 		best, bestScore, bestTie := -1, math.Inf(1), int32(0)
@@ -94,6 +171,7 @@ func (a *assigner) assign(u *unit, pods []int32) []int32 {
 		}
 		one := pods[:u.size:u.size]
 		pods = pods[u.size:]
+		a.ordered = append(a.ordered, one...)
 		if into != nil {
 			it := a.item(u, cells[best])
 			into.add(it, 1)
@@ -176,4 +254,18 @@ func fullestFirst(c *compiled, bins []*bin) {
 		return s
 	}
 	slices.SortStableFunc(bins, func(x, y *bin) int { return cmp.Compare(free(x), free(y)) })
+}
+
+// order lists the pods that are placed, those with rules about domains first and each where it last got its cell.
+func (a *assigner) order(placed []bool) []int {
+	all := slices.Concat(a.ordered, a.free)
+	out := make([]int, 0, len(all))
+	for _, pod := range slices.Backward(all) {
+		if placed[pod] {
+			placed[pod] = false
+			out = append(out, int(pod))
+		}
+	}
+	slices.Reverse(out)
+	return out
 }

@@ -9,6 +9,8 @@ type bin struct {
 	marks []binMark // ascending by group
 	ports []hostPort
 	load  []load
+	// volumes with several users that are attached.
+	volumes []int32
 	// fixed bins are existing nodes.
 	fixed bool
 }
@@ -29,7 +31,7 @@ type binMark struct {
 
 func newBin(t *slotTable, slot int) *bin {
 	s := &t.all[slot]
-	return &bin{slot: slot, free: s.free.clone(), ports: s.ports, fixed: s.existing}
+	return &bin{slot: slot, free: s.free.clone(), ports: s.ports, volumes: slices.Clip(s.volumes), fixed: s.existing}
 }
 
 func (b *bin) at(g int) (int, bool) {
@@ -55,6 +57,11 @@ func (b *bin) roomAnySlot(groups []*group, it *item, limit int) int {
 			return 0
 		}
 		n = 1
+	}
+	if len(it.u.shared) > 0 {
+		if n = b.attach(it.u, n); n <= 0 {
+			return 0
+		}
 	}
 	for i := range it.u.marks {
 		m := &it.u.marks[i]
@@ -99,6 +106,12 @@ func (b *bin) add(it *item, n int) {
 	if len(it.u.ports) > 0 {
 		b.ports = append(slices.Clip(b.ports), it.u.ports...)
 	}
+	for _, v := range it.u.shared {
+		if !slices.Contains(b.volumes, v.id) {
+			b.volumes = append(slices.Clip(b.volumes), v.id)
+			b.free[v.dim]--
+		}
+	}
 	for i := range it.u.marks {
 		m := &it.u.marks[i]
 		k, ok := b.at(m.group)
@@ -123,11 +136,18 @@ func (b *bin) add(it *item, n int) {
 	b.load = append(b.load, load{it: it, n: n})
 }
 
-// used is what pods take of the bin.
+// used is what the pods put on a bin take of it.
 func (b *bin) used(width int) vec {
 	v := make(vec, width)
+	var seen []int32
 	for i := range b.load {
 		v.addN(b.load[i].it.u.req, int64(b.load[i].n))
+		for _, s := range b.load[i].it.u.shared {
+			if !slices.Contains(seen, s.id) {
+				seen = append(seen, s.id)
+				v[s.dim]++
+			}
+		}
 	}
 	return v
 }

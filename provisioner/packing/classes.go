@@ -15,6 +15,10 @@ type class struct {
 	req      vec
 	ports    []hostPort
 	priority int32
+	// shared volumes count once per node; the others are in req.
+	shared []sharedVolume
+	// blocked pods wait for a volume that another pod has to itself.
+	blocked bool
 
 	// fits holds the slots that the pod's own rules allow: labels, taints,
 	// resources and host ports on an empty node.
@@ -43,10 +47,7 @@ func compileClasses(pods []Pod, f *fingerprinter) ([]*class, error) {
 		}
 		c, ok := byKey[string(key)]
 		if !ok {
-			c = &class{rep: &pods[i], ports: hostPorts(pods[i].Pod)}
-			if pr := pods[i].Spec.Priority; pr != nil {
-				c.priority = *pr
-			}
+			c = &class{rep: &pods[i], ports: hostPorts(pods[i].Pod), priority: priorityOf(pods[i].Pod)}
 			byKey[string(key)] = c
 			out = append(out, c)
 		}

@@ -21,6 +21,8 @@ type compiled struct {
 	// scale is the largest amount of each resource that a slot holds: it turns
 	// amounts into numbers near one.
 	scale []float64
+	// vols is nil when no pod has volumes to attach.
+	vols *volumeUse
 	// residentsOf counts, per existing node and group, the pods that were there.
 	residentsOf map[[2]int]int32
 }
@@ -52,6 +54,7 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 		}
 	}
 	f := newFingerprinter(relevant)
+	f.vols, f.shares = newVolumeUse(p), p.Options.shares()
 	classes, err := compileClasses(p.Pods, f)
 	if err != nil {
 		return nil, err
@@ -65,10 +68,16 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 			}
 		}
 	}
-	c := &compiled{p: p, d: newDims(asked), classes: classes, residentsOf: map[[2]int]int32{}}
+	if f.vols != nil {
+		for driver := range f.vols.total {
+			asked[AttachableVolumes(driver)] = true
+		}
+	}
+	c := &compiled{p: p, d: newDims(asked, f.vols), classes: classes, vols: f.vols, residentsOf: map[[2]int]int32{}}
 	for i, cl := range classes {
 		cl.req = c.d.vec(requests[i])
 		cl.req[dimPods] = 1
+		c.volumes(cl)
 	}
 	c.t = buildSlots(p, c.d, mentionedLabels(classes))
 	if err := c.rules(f, strict); err != nil {
@@ -114,6 +123,7 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 			return err
 		}
 	}
+	shares := c.shares(topo)
 	owned := map[*corev1.Pod][]int{}
 	carried := map[labelValue]bool{}
 	for _, cl := range c.classes {
@@ -138,18 +148,24 @@ func (c *compiled) rules(f *fingerprinter, strict bool) error {
 	m := newGroupMatcher(c.groups)
 	for _, cl := range c.classes {
 		cl.topology.matches = m.of(cl.rep.Pod)
+		if cl.topology.share.limit > 0 {
+			cl.topology.matches = append(cl.topology.matches, cl.topology.share.group)
+			slices.Sort(cl.topology.matches)
+		}
 	}
 	c.count(m, f, owned)
+	c.countShares(shares)
 	return nil
 }
 
 func (c *compiled) freeOf(s *slot) {
 	n := &c.p.Nodes[s.node]
-	s.free = c.d.vec(n.Allocatable)
+	s.free = c.d.room(n.Allocatable)
 	r := c.p.residents(s.node)
 	r.subtract(s.free, c.d)
 	s.ports = slices.Clip(r.ports)
 	s.free.sub(c.d.vec(n.Daemons))
+	c.attached(s)
 }
 
 // count adds the residents to the groups and builds the existing bins.

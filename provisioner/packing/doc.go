@@ -28,7 +28,10 @@
 //  5. Improve. Nodes are downsized, emptied into one another's slack, and small
 //     groups of the worst are taken apart and packed anew, until the cost is close to
 //     the bound or a measured amount of work is spent.
-//  6. Check. Every placement is replayed against the rules by code that shares
+//  6. Try again, where that may help: with spread domains read more widely; in tiers of
+//     priority, where capacity is short and the wrong pods have it; with preferences about
+//     sharing nodes kept as if they were rules; and small problems with other domains.
+//  7. Check. Every placement is replayed against the rules by code that shares
 //     nothing with the construction; a pod that fails is taken out and reported.
 //
 // # What the plan promises
@@ -36,6 +39,7 @@
 // Pools of higher weight are strictly preferred, as Karpenter does: a pod is
 // offered to a pool of lower weight only when no pool of higher weight can hold
 // it, by its rules or by its limits. Existing capacity costs nothing and is
-// used first. Preferred rules carry a small price ([Options.PreferencePrice]) and
+// used first, and counts for pods of higher priority first, as do the pools' limits.
+// Preferred rules carry a small price ([Options.PreferencePrice]) and
 // are dropped when that is cheaper than to honour them.
 package packing

@@ -21,6 +21,9 @@ func drawProblem(t *rapid.T, cross bool) packing.Problem {
 		"default": {"team": "a"}, "other": {"team": "b"},
 	}}
 	p.Options.Seed = rapid.Uint64().Draw(t, "seed")
+	if cross && d.chance("shares", 5) {
+		p.Options.MaxNodeShare, p.Options.MaxSpotPoolShare = 0.6, 0.4
+	}
 	types := d.types()
 	for i := range d.n("pools", 1, 3) {
 		p.Pools = append(p.Pools, d.pool(fmt.Sprintf("pool-%d", i), types))
@@ -73,6 +76,9 @@ func (d drawer) types() []packing.InstanceType {
 			it.Allocatable["nvidia.com/gpu"] = resource.MustParse("4")
 			it.Capacity["nvidia.com/gpu"] = resource.MustParse("4")
 		}
+		if d.chance("attach limit", 3) {
+			it.Allocatable[packing.AttachableVolumes("ebs")] = quantity(int64(d.n("volumes per node", 0, 4)))
+		}
 		out = append(out, it)
 	}
 	return out
@@ -118,6 +124,9 @@ func (d drawer) node(i int, types []packing.InstanceType) packing.Node {
 	if d.chance("node tainted", 5) {
 		n.Taints = []corev1.Taint{{Key: "dedicated", Value: "x", Effect: corev1.TaintEffectNoSchedule}}
 	}
+	if d.chance("stray volume", 4) {
+		n.Attached = []packing.Volume{{Driver: "ebs", ID: pick(d, "stray", "d0-shared", "d1-shared", "gone")}}
+	}
 	if d.chance("resident", 2) {
 		pods := d.deployment(fmt.Sprintf("d%d", d.n("resident of", 0, 3)), fmt.Sprintf("resident-%d", i))
 		n.Pods = append(n.Pods, pods[0])
@@ -126,9 +135,12 @@ func (d drawer) node(i int, types []packing.InstanceType) packing.Node {
 }
 
 // deployment draws equal pods.
-func (d drawer) deployment(app, prefix string) []packing.Pod {
+func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	match := map[string]string{"app": app}
 	other := map[string]string{"app": fmt.Sprintf("d%d", d.n("other app", 0, 3))}
+	if d.chance("revision", 5) {
+		defer func() { revise(out, pick(d, "new revision", 0, 1, 2)) }()
+	}
 	selector := match
 	if d.cross {
 		selector = pick(d, "selector", match, match, match, other)
@@ -160,6 +172,10 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 		b.spread(key, 1, corev1.ScheduleAnyway, selector)
 	case 7:
 		b.with(corev1.LabelTopologyZone, match).anti(corev1.LabelHostname, match)
+	case 8:
+		b.affinity().PodAntiAffinity = &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{
+			{Weight: int32(d.n("weight", 1, 100)), PodAffinityTerm: term(key, selector)},
+		}}
 	}
 	switch d.n("node rule", 0, 9) {
 	case 0:
@@ -182,21 +198,49 @@ func (d drawer) deployment(app, prefix string) []packing.Pod {
 	if d.chance("host port", 12) {
 		b.p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 8080, ContainerPort: 8080, Protocol: corev1.ProtocolTCP}}
 	}
+	if d.chance("urgent", 4) {
+		b.p.Spec.Priority = ptr.To(int32(d.n("priority", -1, 2)))
+	}
 	if d.chance("other namespace", 6) {
 		b.p.Namespace = "other"
 	}
-	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && d.chance("namespaces", 3) {
+	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 && d.chance("namespaces", 3) {
 		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
 	}
-	var out []packing.Pod
+	mounts := d.n("mounts", 0, 11)
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()
 		p.Name = fmt.Sprintf("%s-%s-%d", prefix, app, r)
-		pod := packing.Pod{Pod: p}
+		pod := packing.Pod{Pod: p, Workload: b.p.Namespace + "/" + app}
 		if d.chance("volume", 20) {
 			pod.NodeTerms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: zones[:1]}}}}
+		}
+		shared := packing.Volume{Driver: "ebs", ID: app + "-shared"}
+		switch mounts {
+		case 0: // one each
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}}
+		case 1: // one each and one for all
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}, shared}
+		case 2: // two drivers
+			pod.Volumes = []packing.Volume{{Driver: "ebs", ID: p.Name}, {Driver: "ebs", ID: p.Name + "-2"}, {Driver: "nfs", ID: "all"}}
+		case 3: // for one pod at a time
+			shared.ID, shared.Exclusive = app+"-"+b.p.Namespace, true
+			pod.Volumes = []packing.Volume{shared}
 		}
 		out = append(out, pod)
 	}
 	return out
+}
+
+// revise makes the first pods of a deployment those of another revision: spread constraints count each revision for itself.
+func revise(pods []packing.Pod, n int) {
+	for i := range pods {
+		pods[i].Labels["rev"] = "new"
+		if i < n {
+			pods[i].Labels["rev"] = "old"
+		}
+		for k := range pods[i].Spec.TopologySpreadConstraints {
+			pods[i].Spec.TopologySpreadConstraints[k].MatchLabelKeys = []string{"rev", "absent"}
+		}
+	}
 }

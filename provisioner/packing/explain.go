@@ -76,6 +76,8 @@ func (x *explainer) class(c *class) Unplaced {
 	for i := range t.all {
 		s := &t.all[i]
 		switch {
+		case c.blocked && !x.s.c.p.yielding[int(c.pods[0])]:
+			counts[RuleVolumeInUse]++
 		case !affinity.has(i):
 			counts[RuleNodeAffinity]++
 		case !terms.has(i):
@@ -86,9 +88,7 @@ func (x *explainer) class(c *class) Unplaced {
 			counts[x.beyondLabels(c, s, i)]++
 		}
 	}
-	if n := x.unavailable(); n > 0 {
-		counts[RuleUnavailable] = n
-	}
+	counts[RuleUnavailable], counts[RuleNodeSize] = x.leftOut()
 	u := Unplaced{}
 	for rule, n := range counts {
 		if n > 0 {
@@ -106,18 +106,23 @@ func (x *explainer) class(c *class) Unplaced {
 	return u
 }
 
-func (x *explainer) unavailable() int {
-	n := 0
+// leftOut counts the offerings that are no options at all.
+func (x *explainer) leftOut() (unavailable, tooLarge int) {
 	for i := range x.s.c.p.Pools {
 		for j := range x.s.c.p.Pools[i].Types {
-			for k := range x.s.c.p.Pools[i].Types[j].Offerings {
-				if !x.s.c.p.Pools[i].Types[j].Offerings[k].Available {
-					n++
+			it := &x.s.c.p.Pools[i].Types[j]
+			large := x.s.c.p.Options.tooLarge(it)
+			for k := range it.Offerings {
+				switch {
+				case !it.Offerings[k].Available:
+					unavailable++
+				case large:
+					tooLarge++
 				}
 			}
 		}
 	}
-	return n
+	return unavailable, tooLarge
 }
 
 // beyondLabels names the rule that takes away a slot whose labels and taints
@@ -127,8 +132,11 @@ func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	free := s.free
 	for r, want := range c.req {
 		if want > 0 && want > free[r] {
-			if s.existing && want <= comp.d.vec(comp.p.Nodes[s.node].Allocatable)[r] {
+			if s.existing && want <= comp.d.room(comp.p.Nodes[s.node].Allocatable)[r] {
 				return RuleExistingTaken
+			}
+			if driver, ok := attachedBy(comp.d.names[r]); ok && comp.d.countsVolumes(r) {
+				return fmt.Sprintf("%s(%s)", RuleVolumeLimit, driver)
 			}
 			return fmt.Sprintf("%s(%s)", RuleResources, comp.d.names[r])
 		}
@@ -224,8 +232,11 @@ func (x *explainer) remedy(c *class, reasons []Reason) string {
 		{RulePodAffinity, "check spec.affinity.podAffinity: no place has both room and a pod that its labelSelector matches"},
 		{RuleSpread, "raise maxSkew in spec.topologySpreadConstraints, use ScheduleAnyway, or make all domains of its topologyKey available"},
 		{RuleHostPort, "drop hostPort from spec.containers[].ports, or use a port that no daemonset takes"},
+		{RuleVolumeLimit, "use fewer volumes per pod, or allow instance types that attach more, for driver"},
+		{RuleNodeSize, "raise the provisioner's cap on the size of a node"},
 		{RuleResources, ""},
 		{RuleTaint, "add spec.tolerations for the taints of the NodePools, or a NodePool without them"},
+		{RuleVolumeInUse, "wait for the other pod to end, or give the pod a claim of its own: accessMode ReadWriteOncePod admits one pod"},
 		{RuleVolumeZone, "allow the zone of the pod's volumes in a NodePool's spec.template.spec.requirements"},
 		{RuleNodeAffinity, "check spec.nodeSelector and spec.affinity.nodeAffinity against the labels and requirements of the NodePools"},
 		{RuleUnavailable, "wait: the offerings that would fit have no capacity now"},

@@ -160,6 +160,9 @@ func (f *feasibility) class(c *class, pricePerRule float64) {
 			return true
 		})
 	}
+	if c.blocked {
+		c.fits = newBitset(len(f.t.all))
+	}
 	if pricePerRule > 0 {
 		f.preferences(c, soft, pricePerRule)
 	}

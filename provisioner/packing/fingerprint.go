@@ -17,6 +17,10 @@ type fingerprinter struct {
 	// relevant are the label keys that some selector of the problem looks at;
 	// others, such as a pod's own index, would split classes for nothing.
 	relevant []string
+	// vols is nil when no pod has volumes to attach.
+	vols *volumeUse
+	// shares is set when it matters which workload a pod is of.
+	shares bool
 }
 
 func newFingerprinter(relevant map[string]bool) *fingerprinter {
@@ -66,6 +70,10 @@ func (f *fingerprinter) of(p *Pod) ([]byte, error) {
 	f.sep()
 	f.ports(p.Spec.Containers)
 	f.ports(p.Spec.InitContainers)
+	f.volumes(p)
+	if f.shares {
+		f.str(p.Workload)
+	}
 	if p.Requests != nil {
 		f.resources(p.Requests)
 		return f.buf, nil

@@ -32,6 +32,11 @@ type group struct {
 	matched, owners []int32
 	// total matched pods anywhere.
 	total int32
+	// limit is how many pods a node may hold where a preference is to be kept as if
+	// it were a rule; 0 means any number.
+	limit int32
+	// workload counts the pods of a workload, whatever their labels.
+	workload string
 }
 
 func (g *group) matches(p *corev1.Pod) bool {
@@ -74,6 +79,8 @@ type classTopology struct {
 	selfAffinity bool  // the class matches its own terms
 	anti         []int // groups whose matches it must not meet
 	prefer       []preferTerm
+	hosts        []hostRule
+	share        workloadShare
 	matches      []int // groups that count its pods
 }
 
@@ -192,6 +199,16 @@ func (x *topology) preferred(c *class, terms []corev1.WeightedPodAffinityTerm, s
 		if err != nil {
 			return err
 		}
+		if usd := x.price * float64(terms[i].Weight) / 100; t.TopologyKey == corev1.LabelHostname {
+			// To be with other pods on a node is left to kube-scheduler's own scoring,
+			// and so is to be apart from pods of other kinds.
+			if sign < 0 && usd > 0 && m.matches(c.rep.Pod) {
+				c.topology.hosts = append(c.topology.hosts, hostRule{
+					group: x.group(groupSpread, t.TopologyKey, []podMatcher{m}, nil), limit: 1, usd: usd, each: true,
+				})
+			}
+			continue
+		}
 		c.topology.prefer = append(c.topology.prefer, preferTerm{
 			group: x.group(groupAffinity, t.TopologyKey, []podMatcher{m}, nil),
 			usd:   sign * x.price * float64(terms[i].Weight) / 100,
@@ -243,10 +260,13 @@ func (x *topology) spreads(c *class) error {
 		if tsc.TopologyKey != corev1.LabelHostname {
 			r.domains = x.domains(c, tsc.TopologyKey, eligible)
 		}
-		if hard {
+		switch {
+		case hard:
 			c.topology.spread = append(c.topology.spread, r)
-		} else {
+		case tsc.TopologyKey != corev1.LabelHostname:
 			c.topology.soft = append(c.topology.soft, r)
+		case r.self:
+			c.topology.hosts = append(c.topology.hosts, hostRule{group: r.group, limit: max(r.maxSkew, 1), usd: x.price})
 		}
 	}
 	return nil

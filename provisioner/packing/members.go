@@ -41,6 +41,9 @@ func newGroupMatcher(groups []*group) *groupMatcher {
 	m := &groupMatcher{groups: groups, anchored: map[labelValue][]int{}}
 	keys := map[string]bool{}
 	for i, g := range groups {
+		if g.workload != "" {
+			continue
+		}
 		if a, ok := g.anchor(); ok {
 			m.anchored[a] = append(m.anchored[a], i)
 			keys[a.key] = true

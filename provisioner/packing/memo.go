@@ -28,6 +28,7 @@ type residents struct {
 	names   []corev1.ResourceName
 	amounts []int64
 	ports   []hostPort
+	volumes []Volume
 	// keys are the label keys that selectors of the pods look at.
 	keys     []string
 	avoiding []avoider
@@ -89,6 +90,7 @@ func newResidents(pods []Pod) *residents {
 		}
 		r.add(corev1.ResourcePods, 1)
 		r.ports = append(r.ports, hostPorts(p)...)
+		r.volumes = append(r.volumes, pods[i].Volumes...)
 		if p.Spec.Affinity == nil && len(p.Spec.TopologySpreadConstraints) == 0 {
 			continue
 		}

@@ -11,12 +11,14 @@ import (
 func (s *solver) plan(ctx context.Context) Plan {
 	var out Plan
 	taken := make([]int, len(s.assign.items)) // pods of each item handed out
+	placed := make([]bool, len(s.c.p.Pods))
 	hand := func(b *bin) []int {
 		var pods []int
 		for _, l := range b.load {
 			n := l.n * l.it.u.size
 			for _, pod := range l.it.pods[taken[l.it.index] : taken[l.it.index]+n] {
 				pods = append(pods, int(pod))
+				placed[pod] = true
 			}
 			taken[l.it.index] += n
 		}
@@ -41,6 +43,7 @@ func (s *solver) plan(ctx context.Context) Plan {
 		}
 	}
 	slices.SortStableFunc(out.Nodes, func(a, b PlannedNode) int { return cmp.Compare(a.Pods[0], b.Pods[0]) })
+	out.Order = s.assign.order(placed)
 	out.Unplaced = s.unplaced(ctx, taken)
 	s.priceDropped()
 	s.bound(&out)
@@ -162,8 +165,12 @@ func sameOpen(a, b *slot) bool {
 	return true
 }
 
-// priceDropped sums up what the plan breaks of preferred rules about nodes.
+// priceDropped sums up what the plan breaks of preferred rules about nodes and about
+// being apart on them.
 func (s *solver) priceDropped() {
+	broken, usd := s.hostRules()
+	s.stats.PreferencesDropped += broken
+	s.stats.PreferencePrice += usd
 	tell := func(b *bin) {
 		for _, l := range b.load {
 			if pen := l.it.u.penalty; pen != nil && pen[b.slot] > 0 {

@@ -81,7 +81,10 @@ func buildSlots(p *Problem, d *dims, mentioned map[string]map[string]bool) *slot
 		combos := openCombinations(pool, mentioned)
 		for ti := range pool.Types {
 			it := &pool.Types[ti]
-			free := d.vec(it.Allocatable)
+			if p.Options.tooLarge(it) {
+				continue
+			}
+			free := d.room(it.Allocatable)
 			for oi := range it.Offerings {
 				of := &it.Offerings[oi]
 				if !of.Available {

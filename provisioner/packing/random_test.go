@@ -209,3 +209,22 @@ func TestACancelledSolveReturnsAPlan(t *testing.T) {
 		t.Errorf("truncated %t, %d placed, %d unplaced of %d", plan.Stats.Truncated, placed, len(plan.Unplaced), len(p.Pods))
 	}
 }
+
+// TestAPlanCutShortIsValid lets time run out at several points of the search.
+func TestAPlanCutShortIsValid(t *testing.T) {
+	for _, budget := range []time.Duration{time.Microsecond, time.Millisecond, 5 * time.Millisecond, 25 * time.Millisecond, 100 * time.Millisecond} {
+		p := packing.Problem{Pods: deployments(250, 5), Pools: []packing.Pool{pool("default", listed(true))}, DaemonSets: daemonSets()}
+		p.Options.TimeBudget = budget
+		plan := solve(t, &p)
+		placed := len(plan.Unplaced)
+		for _, n := range plan.Nodes {
+			placed += len(n.Pods)
+		}
+		if placed != len(p.Pods) {
+			t.Errorf("after %s %d of %d pods are accounted for", budget, placed, len(p.Pods))
+		}
+		if plan.LowerBound > plan.Cost*(1+1e-9) {
+			t.Errorf("after %s the bound %.4f exceeds the cost %.4f", budget, plan.LowerBound, plan.Cost)
+		}
+	}
+}

@@ -26,9 +26,12 @@ const (
 type dims struct {
 	names []corev1.ResourceName
 	index map[corev1.ResourceName]int
+	// attach is how many volumes there are to attach in all, for the names that
+	// count volumes; nil when nobody asks for any.
+	attach []int64
 }
 
-func newDims(asked map[corev1.ResourceName]bool) *dims {
+func newDims(asked map[corev1.ResourceName]bool, vols *volumeUse) *dims {
 	d := &dims{
 		names: []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourcePods},
 		index: map[corev1.ResourceName]int{},
@@ -42,8 +45,32 @@ func newDims(asked map[corev1.ResourceName]bool) *dims {
 	for i, name := range d.names {
 		d.index[name] = i
 	}
+	if vols != nil {
+		d.attach = make([]int64, len(d.names))
+		for driver, n := range vols.total {
+			d.attach[d.index[AttachableVolumes(driver)]] = n
+		}
+	}
 	return d
 }
+
+// room is what a node has for pods: a driver without a limit attaches all that there
+// are.
+func (d *dims) room(allocatable corev1.ResourceList) vec {
+	v := d.vec(allocatable)
+	for i, n := range d.attach {
+		if n == 0 {
+			continue
+		}
+		if _, limited := allocatable[d.names[i]]; !limited {
+			v[i] = n
+		}
+	}
+	return v
+}
+
+// countsVolumes tells whether a resource is the attach limit of a driver.
+func (d *dims) countsVolumes(i int) bool { return d.attach != nil && d.attach[i] > 0 }
 
 // amount is the integer that kube-scheduler compares.
 func amount(name corev1.ResourceName, q resource.Quantity) int64 {
@@ -67,7 +94,7 @@ func (d *dims) list(v vec) corev1.ResourceList {
 	out := make(corev1.ResourceList, len(v))
 	for i, name := range d.names {
 		switch {
-		case v[i] == 0:
+		case v[i] == 0 || d.countsVolumes(i):
 		case name == corev1.ResourceCPU:
 			out[name] = *resource.NewMilliQuantity(v[i], resource.DecimalSI)
 		case name == corev1.ResourceMemory, name == corev1.ResourceEphemeralStorage:

@@ -25,6 +25,8 @@ type slot struct {
 	price, cost float64
 	priced      bool
 	ports       []hostPort
+	// volumes with several users that are on an existing node.
+	volumes []int32
 	// rank orders slots by preference: 0 for existing nodes, then a group per
 	// pool weight, then unpriced ones.
 	rank int

@@ -39,61 +39,55 @@ func (o Options) withDefaults() Options {
 	if o.AlternativePriceCap <= 0 {
 		o.AlternativePriceCap = DefaultAlternativePriceCap
 	}
+	if o.MaxNodeShare <= 0 || o.MaxNodeShare > 1 {
+		o.MaxNodeShare = 1
+	}
+	if o.MaxSpotPoolShare <= 0 || o.MaxSpotPoolShare > 1 {
+		o.MaxSpotPoolShare = 1
+	}
 	if o.Effort == 0 {
 		o.Effort = 1
 	}
 	return o
 }
 
-// Solve finds a plan. It fails only when the problem cannot be understood: a nil
-// pod, two nodes of one name, a selector that does not parse. When ctx ends or
-// the time budget is spent, it returns the best plan so far with
-// Stats.Truncated set; pods that had not been looked at are then unplaced.
-func Solve(ctx context.Context, p Problem) (Plan, error) {
-	p.Options = p.Options.withDefaults()
-	ctx, cancel := context.WithTimeout(ctx, p.Options.TimeBudget)
-	defer cancel()
-
-	plan, err := solve(ctx, &p, false)
-	if err != nil {
-		return Plan{}, err
-	}
-	if plan.Stats.Evicted > 0 && ctx.Err() == nil {
-		careful, err := solve(ctx, &p, true)
-		if err != nil {
-			return Plan{}, err
-		}
-		if len(careful.Unplaced) <= len(plan.Unplaced) {
-			return careful, nil
-		}
-	}
-	return plan, nil
-}
-
-// solve finds a plan under one reading of spread domains; see compile.
-func solve(ctx context.Context, p *Problem, strict bool) (Plan, error) {
+// solve finds a plan.
+func solve(ctx context.Context, p *Problem, m mode) (*solver, Plan, error) {
 	clock := time.Now()
-	c, err := compile(p, strict)
+	c, err := compile(p, m.strict)
 	if err != nil {
-		return Plan{}, fmt.Errorf("compiling problem, %w", err)
+		return nil, Plan{}, fmt.Errorf("compiling problem, %w", err)
 	}
+	c.capHosts(m.caps)
 	s := &solver{
-		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e)),
+		c: c, assign: newAssigner(c), rng: rand.New(rand.NewPCG(p.Options.Seed, 0x5ca1ab1e+m.variant)), variant: m.variant,
 		disturbed: map[int]bool{},
 	}
+	if m.variant > 0 {
+		s.assign.rng, s.assign.varied = s.rng, slightly
+		if m.variant%2 == 0 {
+			s.assign.varied = widely
+		}
+	}
 	s.lap(&s.stats.Compile, &clock)
-	s.assign.run(c.units())
-	s.lap(&s.stats.Construct, &clock)
-	s.pack(ctx, &clock)
+	for _, tier := range tiers(c.units(), m.tiered) {
+		waiting := s.takeStuck() // for company of lower priority, it may be
+		s.assign.run(tier)
+		s.again(waiting)
+		s.lap(&s.stats.Construct, &clock)
+		s.pack(ctx, &clock)
+	}
+	s.diversify()
 	s.check()
 	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {
 		s.stats.TooDear = true
 	}
+	c.capHosts(nil) // they do not bind the bound, nor explain what has no place
 	plan := s.plan(ctx)
 	s.stats.Truncated = ctx.Err() != nil
 	s.stats.Classes, s.stats.Options = len(c.classes), len(c.t.all)
 	plan.Stats = s.stats
-	return plan, nil
+	return s, plan, nil
 }
 
 // solver carries one problem from items to a plan.
@@ -109,6 +103,8 @@ type solver struct {
 	raised bool
 	// disturbed groups had pods counted that found no room after all.
 	disturbed map[int]bool
+	// variant of the solution; see mode.
+	variant uint64
 }
 
 func (s *solver) lap(into *time.Duration, clock *time.Time) {
@@ -157,6 +153,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 
 	p := newPacker(s.c, s.assign.items, price)
 	p.fillExisting()
+	s.fillBought(p)
 	price.bound = p.boundRest()
 	if most := s.c.p.Options.MaxCost; most > 0 && price.bound > most {
 		s.stats.TooDear = true
@@ -251,14 +248,24 @@ func (s *solver) fallBack() bool {
 		again = append(again, stuck{it.u, pods})
 	}
 	if s.dropDomains() {
-		again = append(again, s.assign.stuck...)
-		s.assign.stuck = nil
+		again = append(again, s.takeStuck()...)
 	}
-	for _, a := range again {
+	return s.again(again) || changed
+}
+
+// takeStuck empties the list of pods without a cell.
+func (s *solver) takeStuck() []stuck {
+	list := s.assign.stuck
+	s.assign.stuck = nil
+	return list
+}
+
+// again tries to find cells for pods that had none; true when some pod got one.
+func (s *solver) again(list []stuck) bool {
+	changed := false
+	for _, a := range list {
 		rest := s.assign.assign(a.u, a.pods)
-		if len(rest) < len(a.pods) {
-			changed = true
-		}
+		changed = changed || len(rest) < len(a.pods)
 		if len(rest) > 0 {
 			s.assign.stuck = append(s.assign.stuck, stuck{a.u, rest})
 		}

@@ -42,6 +42,10 @@ type Problem struct {
 	Memo *Memo
 	// Options tunes the search; its zero value is sensible.
 	Options Options
+
+	// yielding pods, by index, leave their exclusive volumes to others: they were
+	// found to have no place.
+	yielding map[int]bool
 }
 
 // Options tunes Solve. In each field zero means the stated default.
@@ -75,6 +79,17 @@ type Options struct {
 	// Effort scales the number of improvement rounds: 1 is the default, negative
 	// means none. Consolidation uses little of it, an offline plan more.
 	Effort float64
+	// MaxNode leaves out instance types that have more capacity than this of some
+	// resource, so that no one node holds too much. Nil means any size.
+	MaxNode corev1.ResourceList
+	// MaxNodeShare is the largest share of the pods of one workload, 0 to 1, that one
+	// node may hold, though always one pod; see Pod.Workload. Pods that must share a
+	// node by required affinity are exempt. Default 1.
+	MaxNodeShare float64
+	// MaxSpotPoolShare is the same of the nodes bought of one spot pool: one instance
+	// type in one zone, which the cloud takes back together. No node holds more of a
+	// workload than a spot pool may. Default 1.
+	MaxSpotPoolShare float64
 	// MaxCost, when above 0, lets the search give up as soon as it sees that the nodes to
 	// buy would cost more than this in USD per hour, or that there are none to buy
 	// and room is short; Stats.TooDear is then set, and pods are left unplaced
@@ -92,6 +107,11 @@ type Pod struct {
 	// NodeTerms are further requirements on the node, ORed, such as the zones of
 	// the pod's volumes. Nil means none.
 	NodeTerms []corev1.NodeSelectorTerm
+	// Workload names what the pod is a replica of, for Options.MaxNodeShare and
+	// MaxSpotPoolShare; empty means neither counts for it.
+	Workload string
+	// Volumes are those that have to be attached where the pod runs.
+	Volumes []Volume
 	// Expected is what the pod is thought to request soon, for scoring only;
 	// feasibility never uses it. Nil means the same as Requests.
 	Expected corev1.ResourceList
@@ -111,6 +131,9 @@ type Node struct {
 	Pods []Pod
 	// Daemons is what daemonsets will still request here.
 	Daemons corev1.ResourceList
+	// Attached are volumes on the node besides those of Pods, such as those that
+	// are still to be detached.
+	Attached []Volume
 	// Price in USD per hour, NaN when unknown. Solve does not need it.
 	Price float64
 }
@@ -177,6 +200,9 @@ type Plan struct {
 	Bindings []Binding
 	// Unplaced pods, each with the rules that removed its last options.
 	Unplaced []Unplaced
+	// Order lists the placed pods so that kube-scheduler accepts each of them on its node after those before it.
+	// Spread and affinity constraints bind when a pod is scheduled; in another order some pods might be refused.
+	Order []int
 	// Cost of Nodes in USD per hour. A node of unknown price counts as zero
 	// here, and Stats.UnknownPrices counts such nodes.
 	Cost float64
@@ -246,14 +272,17 @@ const (
 	RuleUnavailable   = "offering unavailable"
 	RuleNodeAffinity  = "node affinity"
 	RuleVolumeZone    = "volume node affinity"
+	RuleVolumeInUse   = "volume in use by another pod"
 	RuleTaint         = "taint"
 	RuleResources     = "resources"
+	RuleVolumeLimit   = "volume limit"
 	RuleHostPort      = "host port"
 	RuleSpread        = "topology spread"
 	RulePodAffinity   = "pod affinity"
 	RuleAntiAffinity  = "pod anti-affinity"
 	RulePoolLimit     = "pool limit"
 	RuleMinValues     = "minValues"
+	RuleNodeSize      = "cap on node size"
 	RuleTimeBudget    = "time budget"
 	RuleExistingTaken = "capacity taken by other pods"
 )

@@ -10,8 +10,10 @@ type unit struct {
 	pods  []int32 // size × count pod indices, copy by copy
 	req   vec
 	ports []hostPort
-	fits  bitset
-	marks []mark
+	// shared volumes count once per node, however many copies use them.
+	shared []sharedVolume
+	fits   bitset
+	marks  []mark
 	// penalty per slot in USD per hour, nil when there is none.
 	penalty []float64
 	keys    []string // label keys, other than the host name, that its rules are about
@@ -36,6 +38,11 @@ func newUnit(groups []*group, parts []part, pods []int32) *unit {
 	for i, p := range parts {
 		u.size += p.n
 		u.ports = append(u.ports, p.c.ports...)
+		for _, v := range p.c.shared {
+			if !slices.Contains(u.shared, v) {
+				u.shared = append(u.shared, v)
+			}
+		}
 		if i == 0 {
 			u.req = make(vec, len(p.c.req))
 			u.fits = p.c.fits.clone()
@@ -79,6 +86,19 @@ func (u *unit) rules(groups []*group, p part) {
 			}
 		}
 	}
+	if t.share.limit > 0 {
+		m := u.mark(t.share.group)
+		if m.limit == 0 || t.share.limit < m.limit {
+			m.limit = t.share.limit
+		}
+	}
+	for i := range t.hosts {
+		if most := groups[t.hosts[i].group].limit; most > 0 {
+			if m := u.mark(t.hosts[i].group); m.limit == 0 || most < m.limit {
+				m.limit = most
+			}
+		}
+	}
 	for i := range t.soft {
 		u.about(groups[t.soft[i].group])
 	}
@@ -109,6 +129,15 @@ func (u *unit) mark(g int) *mark {
 	}
 	u.marks = append(u.marks, mark{group: g})
 	return &u.marks[len(u.marks)-1]
+}
+
+// priority is that of the most urgent pods of a unit.
+func (u *unit) priority() int32 {
+	most := u.parts[0].c.priority
+	for _, p := range u.parts[1:] {
+		most = max(most, p.c.priority)
+	}
+	return most
 }
 
 // consistent tells whether the parts may share a node at all.

@@ -30,6 +30,7 @@ type Cluster interface {
 	Launch(ctx context.Context, s *karpenter.Snapshot, node packing.PlannedNode, pods []*corev1.Pod) (claim string, err error)
 	Protect(ctx context.Context, s *karpenter.Snapshot, bindings []packing.Binding)
 	NominationEvent(pod *corev1.Pod, claim string)
+	KeepHeadroom(ctx context.Context, s *karpenter.Snapshot, plan packing.Plan) (packing.Plan, error)
 }
 
 // Rightsizer gives a pending pod the requests that its policy would give it anyway, before a node is bought for it.
@@ -115,8 +116,11 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 	}
 	c.metrics.Pending.Set(float64(s.Pending))
 	c.nominations.prune(s)
+	s.Keep(c.nominations.places(), c.clock.Now())
 	if len(s.Problem.Pods) == 0 {
-		return false, nil
+		c.cluster.Protect(ctx, s, nil)
+		_, err := c.cluster.KeepHeadroom(ctx, s, packing.Plan{}) // what was kept for buffers that are gone is no longer
+		return false, err
 	}
 	c.rightsize(ctx, s)
 	blocked := c.leaveOutOpenPools(s)
@@ -127,13 +131,17 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 		return false, fmt.Errorf("planning nodes for %d pods, %w", len(s.Problem.Pods), err)
 	}
 	c.metrics.observe(c.clock.Since(start), plan)
-	log.FromContext(ctx).Info("planned", "pods", len(s.Problem.Pods), "pending", s.Pending, "launch", len(plan.Nodes), "onExisting", len(plan.Bindings),
+	log.FromContext(ctx).Info("planned", "pods", len(s.Problem.Pods), "pending", s.Pending, "kept", len(s.Kept), "launch", len(plan.Nodes), "onExisting", len(plan.Bindings),
 		"unplaced", len(plan.Unplaced), "costPerHour", plan.Cost, "lowerBound", plan.LowerBound, "duration", c.clock.Since(start).String())
 
+	if plan, err = c.cluster.KeepHeadroom(ctx, s, plan); err != nil {
+		log.FromContext(ctx).Error(err, "saying on capacity buffers whether they have their room")
+	}
 	c.cluster.Protect(ctx, s, plan.Bindings)
-	c.nominations.bind(ctx, s, plan.Bindings)
 	c.explain(s, plan, blocked)
+	// Machines first: they take longest, and a nomination is one write for each of maybe thousands of pods.
 	denied, err := c.launch(ctx, s, plan.Nodes)
+	c.nominations.bind(ctx, s, plan.Bindings)
 	return denied > 0 || len(blocked) > 0, err
 }
 
@@ -193,7 +201,9 @@ func (c *Controller) launch(ctx context.Context, s *karpenter.Snapshot, nodes []
 func (c *Controller) launchOne(ctx context.Context, s *karpenter.Snapshot, node packing.PlannedNode) error {
 	pods := make([]*corev1.Pod, 0, len(node.Pods))
 	for _, p := range node.Pods {
-		pods = append(pods, s.Pod(p))
+		if !s.IsHeadroom(p) {
+			pods = append(pods, s.Pod(p))
+		}
 	}
 	claim, err := c.cluster.Launch(ctx, s, node, pods)
 	if err != nil {

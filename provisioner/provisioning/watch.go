@@ -20,7 +20,7 @@ import (
 // reminder is how often a pod that still waits asks again: limits, prices and capacity change without an event on the pod.
 const reminder = 10 * time.Second
 
-// Register adds the controller and its watches to a manager: pods that wait, claims that come to nothing or go.
+// Register adds the controller and its watches to a manager: pods that wait, nodes that open, claims that come to nothing or go.
 func (c *Controller) Register(mgr manager.Manager) error {
 	if err := mgr.Add(c); err != nil {
 		return err
@@ -35,8 +35,27 @@ func (c *Controller) Register(mgr manager.Manager) error {
 	if err != nil {
 		return err
 	}
+	opening := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false }, DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*corev1.Node)
+			now, also := e.ObjectNew.(*corev1.Node)
+			return ok && also && !isOpen(before) && isOpen(now)
+		},
+	}
+	err = ctrl.NewControllerManagedBy(mgr).Named("provisioning.node").For(&corev1.Node{}).WithEventFilter(opening).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
+		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+			c.nominations.opened(ctx, req.Name)
+			return reconcile.Result{}, nil
+		}))
+	if err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).Named("provisioning.nodeclaim").For(&karpv1.NodeClaim{}).
 		WithEventFilter(predicate.Funcs{DeleteFunc: c.claimDeleted}).
+		// Many nodes register within the same second, and become ready soon after: by then their pods must be nominated.
+		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), reconcile.ObjectReconciler[*karpv1.NodeClaim](claimReconciler{c})))
 }
 
@@ -69,10 +88,15 @@ func (c *Controller) claimDeleted(e event.DeleteEvent) bool {
 	return false
 }
 
+// NodeComing writes the node of a claim on the pods planned for it, before the node is open to pods.
+func (c *Controller) NodeComing(ctx context.Context, claim, node string) {
+	c.nominations.registered(ctx, claim, node)
+}
+
 type claimReconciler struct{ *Controller }
 
-// Reconcile follows claims: the node of a claim is written on its pods as soon as it has a name, and pods on a claim that is
-// going are planned anew.
+// Reconcile follows claims: the node of a claim is written on pods that were planned for it since it registered, and pods on a
+// claim that is going are planned anew.
 func (c claimReconciler) Reconcile(ctx context.Context, nc *karpv1.NodeClaim) (reconcile.Result, error) {
 	if !nc.DeletionTimestamp.IsZero() {
 		c.Trigger()

@@ -2,6 +2,8 @@ package admission
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -45,21 +47,36 @@ func (p *Prover) Proven(ctx context.Context) (bool, error) {
 	if !p.at.IsZero() && p.clock.Since(p.at) < provenFor {
 		return p.works, nil
 	}
+	err := p.prove(ctx)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		log.FromContext(ctx).Error(err, "the admission webhook is not proven to work; no pod will be replaced")
+	}
+	p.at, p.works = p.clock.Now(), err == nil
+	return p.works, nil
+}
+
+// Prove sends a probe now. The error says why it was not mutated.
+func (p *Prover) Prove(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.prove(ctx)
+}
+
+var errNotCalled = errors.New("the API server does not call the webhook, or does not take its answer")
+
+func (p *Prover) prove(ctx context.Context) error {
 	nonce := strconv.FormatUint(p.rand.Uint64(), 36)
 	probe := p.probe(nonce)
 	if err := p.client.Create(ctx, probe, client.DryRunAll); err != nil {
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		log.FromContext(ctx).Error(err, "the admission webhook could not be probed; no pod will be replaced")
-		p.at, p.works = p.clock.Now(), false
-		return false, nil
+		return fmt.Errorf("creating a pod as a dry run, %w", err)
 	}
-	p.at, p.works = p.clock.Now(), probe.Annotations[v1alpha1.RecommendationAnnotation] == nonce
-	if !p.works {
-		log.FromContext(ctx).Info("the API server did not call the admission webhook; no pod will be replaced")
+	if probe.Annotations[v1alpha1.RecommendationAnnotation] != nonce {
+		return errNotCalled
 	}
-	return p.works, nil
+	return nil
 }
 
 // probe is a pod that the restricted Pod Security Standard admits.

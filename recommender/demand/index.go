@@ -1,9 +1,11 @@
 package demand
 
 import (
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
 	"supercargo.dev/api/v1alpha1"
@@ -129,6 +131,20 @@ func (x *Index) Version() uint64 {
 // A pod that was asked for before and has not changed since is answered without allocating.
 func (x *Index) Expected(pod *corev1.Pod) Resources {
 	return x.answer(pod).expected
+}
+
+// Wanted returns what the pod will ask for once its recommendation is applied, with every other resource as it is enforced.
+func (x *Index) Wanted(pod *corev1.Pod) corev1.ResourceList {
+	out := Enforced(pod)
+	change := x.Change(pod)
+	if change == (Resources{}) {
+		return out
+	}
+	expected := FromList(out).Add(change)
+	out = maps.Clone(out)
+	out[corev1.ResourceCPU] = *resource.NewMilliQuantity(expected.MilliCPU, resource.DecimalSI)
+	out[corev1.ResourceMemory] = *resource.NewQuantity(expected.MemoryBytes, resource.BinarySI)
+	return out
 }
 
 // Change returns what is expected less what is enforced: negative for a pod that will shrink, zero for one that no policy

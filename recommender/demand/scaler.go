@@ -104,6 +104,19 @@ func applicable(object *v1alpha1.WorkloadScaler) *v1alpha1.Recommendation {
 	return object.Status.Recommendation
 }
 
+// AsIfApplied returns the scaler as it would be if its recommendation were applied to pods that run, whatever its mode: in Preview, where
+// everything starts, a forecast is what shows the worth of a recommendation. At low confidence it still applies to nobody.
+func AsIfApplied(object *v1alpha1.WorkloadScaler) *v1alpha1.WorkloadScaler {
+	out := *object
+	policy := v1alpha1.MatchedPolicy{}
+	if object.Status.Policy != nil {
+		policy = *object.Status.Policy
+	}
+	policy.Mode = v1alpha1.UpdateModeAuto
+	out.Status.Policy = &policy
+	return &out
+}
+
 // governs says whether the scaler changes a pod that exists already: OnCreate has done so by the time the pod exists.
 // A pod with a startup boost keeps it for now, and counts as what it has.
 func (s *scaler) governs(pod *corev1.Pod) bool {

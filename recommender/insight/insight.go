@@ -111,6 +111,51 @@ func Priority(netPerMonth float64, o Outlook) float64 {
 	return netPerMonth * share(o.Confidence) * share(o.Stability) * (1 - share(o.Risk))
 }
 
+// Stability of usage, 0 to 1: how much of what is recommended is in use on average, by price. Steady usage stays near the peaks that
+// a recommendation must hold; usage with rare peaks does not, and may peak higher yet.
+func Stability(all []Resource) float64 {
+	var used, held float64
+	for i, w := range weights(all) {
+		used += w * min(all[i].Usage, all[i].Recommended)
+		held += w * all[i].Recommended
+	}
+	if held == 0 {
+		return 0
+	}
+	return share(used / held)
+}
+
+// What a change risks, as shares of 1. They are a judgement, ordered by what hurts: a pod that is killed for lack of memory is worse
+// than one that is throttled.
+const (
+	riskOfMemory   = 0.6 // a reduction of all memory
+	riskOfCPU      = 0.3 // a reduction of all cpu
+	riskOfOneAlone = 0.2 // nothing else serves while the only replica is replaced
+	riskOfReview   = 0.5 // a person should look first: accelerators, or the cluster depends on the workload
+)
+
+// Risk of applying a recommendation, 0 to 1: large reductions, the only replica of a workload and what is for review only come later.
+func Risk(all []Resource, replicas int32, reviewOnly bool) float64 {
+	safe := 1.0
+	for _, r := range all {
+		if r.Request <= 0 || r.Recommended >= r.Request {
+			continue
+		}
+		weight := riskOfCPU
+		if r.Name == "memory" {
+			weight = riskOfMemory
+		}
+		safe *= 1 - weight*(r.Request-r.Recommended)/r.Request
+	}
+	if replicas <= 1 {
+		safe *= 1 - riskOfOneAlone
+	}
+	if reviewOnly {
+		safe *= 1 - riskOfReview
+	}
+	return 1 - safe
+}
+
 func share(v float64) float64 {
 	if math.IsNaN(v) {
 		return 0

@@ -40,9 +40,18 @@ func PodLevel(template corev1.PodSpec) bool {
 	return template.Resources != nil && (len(template.Resources.Requests) > 0 || len(template.Resources.Limits) > 0)
 }
 
-// ReviewOnly says why a workload is never changed unattended, or "": it uses accelerators, where the node is what
-// costs and a restart is dear.
+// Priority classes that Kubernetes keeps for what a cluster or a node cannot do without.
+const (
+	clusterCritical = "system-cluster-critical"
+	nodeCritical    = "system-node-critical"
+)
+
+// ReviewOnly says why a workload is never changed unattended, or "": the cluster depends on it, or it uses accelerators,
+// where the node is what costs and a restart is dear.
 func ReviewOnly(template corev1.PodSpec) string {
+	if c := template.PriorityClassName; c == clusterCritical || c == nodeCritical {
+		return "the workload is " + c
+	}
 	for _, containers := range [][]corev1.Container{template.Containers, template.InitContainers} {
 		for _, c := range containers {
 			for _, list := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {

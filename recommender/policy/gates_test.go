@@ -129,6 +129,14 @@ func TestWorkloadsThatAreNotRestartedForARecommendation(t *testing.T) {
 	}
 }
 
+func TestCriticalWorkloadsAreForReview(t *testing.T) {
+	for name, want := range map[string]bool{"system-cluster-critical": true, "system-node-critical": true, "gold": false, "": false} {
+		if got := ReviewOnly(corev1.PodSpec{PriorityClassName: name}) != ""; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestWorkloadsWithAcceleratorsAreForReview(t *testing.T) {
 	for name, want := range map[string]bool{"nvidia.com/gpu": true, "amd.com/gpu": true, "google.com/tpu": true, "nvidia.com/mig-1g.5gb": true, "hugepages-2Mi": false, "example.com/dongle": false, "cpu": false} {
 		spec := corev1.PodSpec{Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceName(name): resource.MustParse("1")}}}}}

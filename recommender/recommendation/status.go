@@ -61,6 +61,7 @@ func statusPatch(before, after *v1alpha1.WorkloadScaler) (client.Patch, error) {
 
 // matched writes which policies govern the workload, with the mode that really holds: consumers of the status act on it.
 func (v *view) matched(s policy.Situation) {
+	v.scaler.Status.Labels, v.scaler.Status.ReviewOnly = v.workload.Object.GetLabels(), s.ReviewOnly
 	out := &v1alpha1.MatchedPolicy{
 		RecommendationPolicy: v.governing.EstimateName, Schedule: s.Active.Item, Mode: s.Active.Mode,
 		Resources: v.governing.Rules.Resources,
@@ -170,7 +171,11 @@ func (r *Reconciler) appraise(v *view, changes []resize.Change) {
 		return
 	}
 	st := &v.scaler.Status
-	st.Score, st.EfficiencyPercent, st.ResourceScores, st.CostImpact = nil, nil, nil, nil
+	realisable := ""
+	if st.CostImpact != nil {
+		realisable = st.CostImpact.Realisable // the provisioner's field
+	}
+	st.Score, st.EfficiencyPercent, st.ResourceScores, st.CostImpact, st.Priority = nil, nil, nil, nil, ""
 	cpu := insight.Resource{Name: string(corev1.ResourceCPU), Price: r.Prices.PerCPUHour, InDrift: true}
 	memory := insight.Resource{Name: string(corev1.ResourceMemory), Price: r.Prices.PerGiBHour, InDrift: true}
 	for _, change := range changes {
@@ -205,8 +210,21 @@ func (r *Reconciler) appraise(v *view, changes []resize.Change) {
 		st.ResourceScores = append(st.ResourceScores, out)
 	}
 	if !math.IsNaN(s.Net) {
-		st.CostImpact = &v1alpha1.CostImpact{Savings: usd(s.Savings), Reinvestment: usd(s.Reinvestment), Net: usd(s.Net)}
+		st.CostImpact = &v1alpha1.CostImpact{Savings: usd(s.Savings), Reinvestment: usd(s.Reinvestment), Net: usd(s.Net), Realisable: realisable}
+		st.Priority = usd(insight.Priority(s.Net, v.outlook([]insight.Resource{cpu, memory})))
 	}
+}
+
+// outlook is how safe the change of a workload would be.
+func (v *view) outlook(all []insight.Resource) insight.Outlook {
+	out := insight.Outlook{Stability: insight.Stability(all), Risk: insight.Risk(all, v.workload.Replicas, v.scaler.Status.ReviewOnly != "")}
+	if rec := v.scaler.Status.Recommendation; rec != nil {
+		out.Confidence = float64(rec.Confidence.CoveragePercent) / 100
+		if rec.Confidence.Level == v1alpha1.ConfidenceFull {
+			out.Confidence = 1
+		}
+	}
+	return out
 }
 
 // sum adds one container of one pod to a resource, in units of scale.

@@ -63,6 +63,29 @@ type SpotPreferenceArgs struct {
 	PoolSpreadPercent *int32 `json:"poolSpreadPercent,omitempty"`
 }
 
+// PlannedNodeArgs configures PlannedNode.
+type PlannedNodeArgs struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// MaxWait is how long after a node was bought for a pod the pod may be kept waiting for it. 0 holds no pod. Default 5m.
+	MaxWait *metav1.Duration `json:"maxWait,omitempty"`
+}
+
+// SetDefaults fills in what is left out.
+func (a *PlannedNodeArgs) SetDefaults() {
+	if a.MaxWait == nil {
+		a.MaxWait = &metav1.Duration{Duration: 5 * time.Minute}
+	}
+}
+
+// Validate returns every mistake in the arguments.
+func (a *PlannedNodeArgs) Validate() error {
+	if a.MaxWait.Duration < 0 || a.MaxWait.Duration > time.Hour {
+		return field.Invalid(field.NewPath("maxWait"), a.MaxWait.Duration.String(), "must be from 0 to 1h")
+	}
+	return nil
+}
+
 // Decode reads the arguments that a scheduler configuration gives to a plugin into T and fills in defaults. A field that T
 // does not have is an error: a misspelt safety setting must not be silently ignored.
 func Decode[T any, P interface {

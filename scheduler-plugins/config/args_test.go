@@ -59,6 +59,32 @@ func TestDecodeRightsizedPacking(t *testing.T) {
 	}
 }
 
+func TestDecodePlannedNode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args    runtime.Object
+		want    time.Duration
+		wantErr string
+	}{
+		"nothing is the default":    {nil, 5 * time.Minute, ""},
+		"a minute":                  {&runtime.Unknown{Raw: []byte(`{"maxWait":"1m"}`)}, time.Minute, ""},
+		"none":                      {&runtime.Unknown{Raw: []byte(`{"maxWait":"0s"}`)}, 0, ""},
+		"less than none":            {&runtime.Unknown{Raw: []byte(`{"maxWait":"-1s"}`)}, 0, "maxWait"},
+		"more than a node may take": {&runtime.Unknown{Raw: []byte(`{"maxWait":"2h"}`)}, 0, "maxWait"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := config.Decode[config.PlannedNodeArgs](tc.args)
+			switch {
+			case tc.wantErr == "" && err != nil:
+				t.Fatal(err)
+			case tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)):
+				t.Fatalf("error %v, want one that names %s", err, tc.wantErr)
+			case tc.wantErr == "" && got.MaxWait.Duration != tc.want:
+				t.Errorf("pods wait for %s at most, want %s", got.MaxWait.Duration, tc.want)
+			}
+		})
+	}
+}
+
 func TestDecodeSpotPreference(t *testing.T) {
 	defaults := config.SpotPreferenceArgs{DefaultTolerance: v1alpha1.SpotTolerate, InterruptionLoss: &metav1.Duration{Duration: 30 * time.Minute}, PoolSpreadPercent: ptr.To[int32](25)}
 	never := defaults

@@ -86,25 +86,38 @@ func (f *Feed) followNamespaces(informer cache.SharedInformer) error {
 }
 
 // requeuePending tries pending pods again when told to: for what the scheduling queue has no events for, which are policies,
-// namespaces and annotations.
+// namespaces, annotations and claims.
 func (f *Feed) requeuePending(ctx context.Context, handle fwk.Handle, synced cache.InformerSynced, pods corelisters.PodLister) {
 	// Pods are read only after the scheduler is complete; before that there is no queue to put them in.
 	if !cache.WaitForCacheSync(ctx.Done(), synced) {
 		return
 	}
 	logger := klog.FromContext(ctx)
+	again := f.Clock.NewTicker(heldInterval)
+	defer again.Stop()
 	for {
+		all, due := false, true
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.requeue:
+			all = true
+		case <-f.planned:
+		case <-again.C():
+			due = f.held.Swap(false)
 		}
-		all, err := pods.List(labels.Everything())
+		if !due {
+			continue
+		}
+		known, err := pods.List(labels.Everything())
 		if err != nil {
 			logger.Error(err, "Listing pods to try again")
 		}
 		pending := map[string]*corev1.Pod{}
-		for _, pod := range all {
+		for _, pod := range known {
+			if _, planned := f.Plans.Of(pod.UID); !all && !planned {
+				continue
+			}
 			if pod.Spec.NodeName == "" && live(pod) && f.serves(pod.Spec.SchedulerName) {
 				pending[pod.Namespace+"/"+pod.Name] = pod
 			}

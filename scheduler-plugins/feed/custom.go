@@ -20,6 +20,7 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/scheduler-plugins/departure"
+	"supercargo.dev/scheduler-plugins/plans"
 )
 
 func (f *Feed) followCustom(ctx context.Context, config *rest.Config) error {
@@ -125,7 +126,12 @@ func (f *Feed) followClaims(ctx context.Context, config *rest.Config) error {
 	}, &unstructured.Unstructured{}, 0)
 	set := func(object any) {
 		if claim, ok := object.(*unstructured.Unstructured); ok {
-			f.Claims.Set(claim.GetName(), claimOf(claim))
+			known := claimOf(claim)
+			f.Claims.Set(claim.GetName(), known)
+			plan := plans.Plan{Claim: claim.GetName(), Node: known.Node, Created: claim.GetCreationTimestamp().Time, Going: known.Going}
+			if f.Plans.Set(plan, plans.Parse(claim.GetAnnotations()[v1alpha1.PlannedPodsAnnotation])) {
+				f.RequeuePlanned()
+			}
 		}
 	}
 	return f.follow(ctx, newSource(f.Metrics, "nodeclaims"), informer, cache.ResourceEventHandlerFuncs{
@@ -137,6 +143,9 @@ func (f *Feed) followClaims(ctx context.Context, config *rest.Config) error {
 			}
 			if claim, err := meta.Accessor(object); err == nil {
 				f.Claims.Delete(claim.GetName())
+				if f.Plans.Delete(claim.GetName()) {
+					f.Requeue()
+				}
 			}
 		},
 	}, func() {})

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,8 +21,13 @@ import (
 	"supercargo.dev/scheduler-plugins/departure"
 	"supercargo.dev/scheduler-plugins/metrics"
 	"supercargo.dev/scheduler-plugins/placement"
+	"supercargo.dev/scheduler-plugins/plans"
 	"supercargo.dev/scheduler-plugins/replicas"
 )
+
+// heldInterval is how often pods that wait for a planned node are tried again even if nothing is known to have changed, so that no
+// event that is missed holds one for ever.
+const heldInterval = 30 * time.Second
 
 // requeueInterval bounds how often pending pods are tried again because a policy or annotation changed.
 const requeueInterval = time.Second
@@ -34,6 +40,8 @@ type Feed struct {
 	Replicas *replicas.Counter
 	// Claims knows which nodes are about to go.
 	Claims *departure.Claims
+	// Plans knows which pods nodes were bought for.
+	Plans *plans.Plans
 	// Policies are the PlacementPolicies.
 	Policies *placement.Table
 	// Metrics of the process.
@@ -43,6 +51,8 @@ type Feed struct {
 
 	policies *source
 	requeue  chan struct{}
+	planned  chan struct{}
+	held     atomic.Bool
 	running  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -56,11 +66,13 @@ func New(m *metrics.Metrics, c clock.WithTicker) *Feed {
 		Demand:   demand.NewIndex(demand.Options{}),
 		Replicas: replicas.New(),
 		Claims:   departure.NewClaims(),
+		Plans:    plans.New(),
 		Policies: placement.NewTable(),
 		Metrics:  m,
 		Clock:    c,
 		policies: newSource(m, "placementpolicies"),
 		requeue:  make(chan struct{}, 1),
+		planned:  make(chan struct{}, 1),
 		profiles: map[string]bool{},
 	}
 }
@@ -121,6 +133,17 @@ func (f *Feed) Requeue() {
 	default:
 	}
 }
+
+// RequeuePlanned has pending pods for which nodes were bought tried again soon.
+func (f *Feed) RequeuePlanned() {
+	select {
+	case f.planned <- struct{}{}:
+	default:
+	}
+}
+
+// Hold notes that a pod is kept waiting for a planned node.
+func (f *Feed) Hold() { f.held.Store(true) }
 
 func (f *Feed) serves(profile string) bool {
 	f.mu.Lock()

@@ -36,13 +36,14 @@ func PastPods(seed int64, applications ...Application) ([]*corev1.Pod, error) {
 			if err != nil {
 				return nil, err
 			}
-			pods = append(pods, pastPods(seed, d)...)
+			pods = append(pods, Predecessors(seed, d)...)
 		}
 	}
 	return pods, nil
 }
 
-func pastPods(seed int64, d *appsv1.Deployment) []*corev1.Pod {
+// Predecessors are pods that a Deployment ran in the past, as many as it has replicas.
+func Predecessors(seed int64, d *appsv1.Deployment) []*corev1.Pod {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, d.Namespace+"/"+d.Name)          // a hash never fails, by its documentation
 	random := rand.New(rand.NewPCG(uint64(seed), ^h.Sum64())) //nolint:gosec // any bit pattern is a seed, and nothing here is a secret

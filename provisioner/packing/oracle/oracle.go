@@ -28,6 +28,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 
@@ -49,7 +50,8 @@ func (v Violation) String() string { return v.Subject + ": " + v.Plugin + ": " +
 // satisfy, in the order in which kube-scheduler runs them by default.
 var filters = [...]string{
 	names.NodeUnschedulable, names.TaintToleration, names.NodeAffinity, names.NodePorts,
-	names.NodeResourcesFit, names.PodTopologySpread, names.InterPodAffinity,
+	names.NodeResourcesFit, names.VolumeRestrictions, names.NodeVolumeLimits, names.VolumeBinding,
+	names.PodTopologySpread, names.InterPodAffinity,
 }
 
 func arguments(name string) runtime.Object {
@@ -62,6 +64,8 @@ func arguments(name string) runtime.Object {
 		}}
 	case names.PodTopologySpread:
 		return &config.PodTopologySpreadArgs{DefaultingType: config.ListDefaulting}
+	case names.VolumeBinding:
+		return &config.VolumeBindingArgs{BindTimeoutSeconds: 1}
 	case names.InterPodAffinity:
 		return &config.InterPodAffinityArgs{HardPodAffinityWeight: 1}
 	}
@@ -85,8 +89,12 @@ func newScheduler(ctx context.Context, w *world, placed []*corev1.Pod) (*schedul
 			return nil, fmt.Errorf("adding namespace, %w", err)
 		}
 	}
+	if err := w.storage.add(factory, w.nodes); err != nil {
+		return nil, err
+	}
 	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
-		frameworkruntime.WithSnapshotSharedLister(s.snapshot), frameworkruntime.WithInformerFactory(factory))
+		frameworkruntime.WithSnapshotSharedLister(s.snapshot), frameworkruntime.WithInformerFactory(factory),
+		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))
 	if err != nil {
 		return nil, fmt.Errorf("building scheduler framework, %w", err)
 	}
@@ -134,8 +142,17 @@ func (s *scheduler) refuses(ctx context.Context, pod *corev1.Pod, node string) (
 	return "", "", nil
 }
 
-// without runs f with a pod taken off its node.
-func (s *scheduler) without(pod *corev1.Pod, f func() error) error {
+// without runs f with the placed pod i taken off its node.
+func (w *world) without(ctx context.Context, s *scheduler, i int, f func(*scheduler) error) error {
+	pod := w.placed[i]
+	if exclusive(&w.problem.Pods[w.index[i]]) {
+		others := slices.Concat(w.residents, w.placed[:i], w.placed[i+1:])
+		alone, err := newScheduler(ctx, w, others)
+		if err != nil {
+			return err
+		}
+		return f(alone)
+	}
 	info, err := s.snapshot.NodeInfos().Get(pod.Spec.NodeName)
 	if err != nil {
 		return fmt.Errorf("reading node, %w", err)
@@ -148,17 +165,24 @@ func (s *scheduler) without(pod *corev1.Pod, f func() error) error {
 		return fmt.Errorf("reading pod, %w", err)
 	}
 	defer info.AddPodInfo(podInfo)
-	return f()
+	return f(s)
 }
 
 // Check returns what a plan violates; none means valid.
 func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([]Violation, error) {
+	return CheckSample(ctx, problem, plan, len(problem.Pods), 0)
+}
+
+// CheckSample is Check with n of the placed pods, drawn with a seed, that are looked at one by one; all count for those. What
+// concerns nodes and limits is checked throughout. A plan for thousands of nodes takes minutes to check in full.
+func CheckSample(ctx context.Context, problem *packing.Problem, plan *packing.Plan, n int, seed uint64) ([]Violation, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w, out := newWorld(problem, plan)
 	if len(out) > 0 {
 		return out, nil
 	}
+	w.draw(n, seed)
 	all := append(append([]*corev1.Pod(nil), w.residents...), w.placed...)
 	s, err := newScheduler(ctx, w, all)
 	if err != nil {
@@ -166,14 +190,25 @@ func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([
 	}
 	var skewed []Violation
 	fragile := map[*corev1.Pod]bool{}
+	alike := map[twin]verdict{}
 	for i, pod := range w.placed {
+		if !w.looked(pod) {
+			continue
+		}
 		if why := w.volumes(i); why != "" {
 			out = append(out, Violation{pod.Name, "volumes", why})
 		}
-		err := s.without(pod, func() error {
-			bare := pod.DeepCopy()
-			bare.Spec.NodeName = ""
-			plugin, reason, err := s.refuses(ctx, bare, pod.Spec.NodeName)
+		err := w.without(ctx, s, i, func(s *scheduler) error {
+			key, err := twinOf(pod)
+			if err != nil {
+				return err
+			}
+			v, known := alike[key]
+			if !known {
+				v.plugin, v.reason, err = s.refuses(ctx, bare(pod), pod.Spec.NodeName)
+				alike[key] = v
+			}
+			plugin, reason := v.plugin, v.reason
 			switch {
 			case err != nil || plugin == "":
 			case plugin == names.PodTopologySpread:
@@ -198,44 +233,4 @@ func Check(ctx context.Context, problem *packing.Problem, plan *packing.Plan) ([
 		}
 	}
 	return append(out, w.purchases()...), nil
-}
-
-// reachable tells whether the pods can be placed one after another. Those that the
-// final state would refuse take their turn as soon as it can be, before others
-// add to what they are refused for.
-func (w *world) reachable(ctx context.Context, fragile map[*corev1.Pod]bool) (bool, error) {
-	placed := append([]*corev1.Pod(nil), w.residents...)
-	var waiting []*corev1.Pod
-	for _, first := range [2]bool{true, false} {
-		for _, pod := range w.placed {
-			if fragile[pod] == first {
-				waiting = append(waiting, pod)
-			}
-		}
-	}
-	for len(waiting) > 0 {
-		s, err := newScheduler(ctx, w, placed)
-		if err != nil {
-			return false, err
-		}
-		next := -1
-		for i, pod := range waiting {
-			bare := pod.DeepCopy()
-			bare.Spec.NodeName = ""
-			plugin, _, err := s.refuses(ctx, bare, pod.Spec.NodeName)
-			if err != nil {
-				return false, err
-			}
-			if plugin == "" {
-				next = i
-				break
-			}
-		}
-		if next < 0 {
-			return false, nil
-		}
-		placed = append(placed, waiting[next])
-		waiting = slices.Delete(waiting, next, next+1)
-	}
-	return true, nil
 }

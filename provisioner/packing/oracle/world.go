@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -23,6 +24,9 @@ type world struct {
 	residents []*corev1.Pod
 	placed    []*corev1.Pod
 	index     []int // of placed pods in the problem
+	storage   storage
+	// sample of the placed pods that are looked at; nil means all.
+	sample map[*corev1.Pod]bool
 }
 
 func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation) {
@@ -32,10 +36,11 @@ func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation
 		n := &problem.Nodes[i]
 		w.node(n.Name, n.Labels, n.Taints, n.Allocatable)
 		for k := range n.Pods {
-			w.residents = append(w.residents, on(&n.Pods[k], n.Name, fmt.Sprintf("resident-%d-%d", i, k)))
+			w.residents = append(w.residents, w.on(&n.Pods[k], n.Name, fmt.Sprintf("resident-%d-%d", i, k)))
 		}
+		w.storage.attach(n.Name, n.Attached)
 		if len(n.Daemons) > 0 {
-			w.residents = append(w.residents, on(&packing.Pod{Pod: &corev1.Pod{}, Requests: n.Daemons}, n.Name, "daemons-"+n.Name))
+			w.residents = append(w.residents, w.on(&packing.Pod{Pod: &corev1.Pod{}, Requests: n.Daemons}, n.Name, "daemons-"+n.Name))
 		}
 	}
 	at := make([]string, len(problem.Pods))
@@ -66,12 +71,25 @@ func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation
 			out = append(out, Violation{problem.Pods[i].Name, "plan", "neither placed nor reported"})
 		case "unplaced":
 		default:
-			w.placed = append(w.placed, on(&problem.Pods[i], node, fmt.Sprintf("pod-%d", i)))
+			w.placed = append(w.placed, w.on(&problem.Pods[i], node, fmt.Sprintf("pod-%d", i)))
 			w.index = append(w.index, i)
 		}
 	}
 	return w, out
 }
+
+// draw chooses n of the placed pods to look at.
+func (w *world) draw(n int, seed uint64) {
+	if n >= len(w.placed) {
+		return
+	}
+	w.sample = make(map[*corev1.Pod]bool, n)
+	for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(w.placed))[:n] {
+		w.sample[w.placed[i]] = true
+	}
+}
+
+func (w *world) looked(pod *corev1.Pod) bool { return w.sample == nil || w.sample[pod] }
 
 func (w *world) node(name string, labels map[string]string, taints []corev1.Taint, allocatable corev1.ResourceList) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
@@ -99,7 +117,7 @@ func (w *world) buy(name string, p *packing.PlannedNode) string {
 			n := w.node(name, p.Labels, pool.Taints, pool.Types[k].Allocatable)
 			for d, ds := range w.problem.DaemonSets {
 				if runsOn(ds, n) {
-					w.residents = append(w.residents, on(&packing.Pod{Pod: ds}, name, fmt.Sprintf("daemon-%d-%s", d, name)))
+					w.residents = append(w.residents, w.on(&packing.Pod{Pod: ds}, name, fmt.Sprintf("daemon-%d-%s", d, name)))
 				}
 			}
 			return ""
@@ -128,13 +146,14 @@ func runsOn(pod *corev1.Pod, n *corev1.Node) bool {
 }
 
 // on copies a pod as placed on a node, with the requests it is packed with.
-func on(p *packing.Pod, node, uid string) *corev1.Pod {
+func (w *world) on(p *packing.Pod, node, uid string) *corev1.Pod {
 	out := p.DeepCopy()
 	out.UID = types.UID(uid)
 	if out.Name == "" {
 		out.Name = uid
 	}
 	out.Spec.NodeName = node
+	w.storage.mount(out, p)
 	if p.Requests != nil {
 		out.Status = corev1.PodStatus{}
 		out.Spec.InitContainers, out.Spec.Overhead, out.Spec.Resources = nil, nil, nil
