@@ -72,6 +72,8 @@ TEST_RACE = CGO_ENABLED=1 $(GOTEST) -json -p $(PARALLEL) -short -race $(RACE_PAC
 # Scenarios mostly wait for controllers that look every few seconds, so more of them run at a time than there are cores.
 TEST_INTEGRATION = $(GOTEST) -json -p 1 -parallel 4 -count=1 $(INTEGRATION_PACKAGES)
 TEST_NODE = $(GOTEST) -json -count=1 $(NODE_PACKAGES)
+# The module of benchmarks has tests of its own arithmetic and readers.
+TEST_BENCH = $(subst go test,go -C e2e/bench test,$(GOTEST)) -json -p $(PARALLEL) ./...
 SUMMARY := $(GOTESTSUM) --format pkgname --format-hide-empty-pkg
 
 ##@ Build
@@ -163,10 +165,11 @@ test: $(GOTESTSUM) build ## Unit tests with fuzz seeds, race detector, integrati
 	@$(SUMMARY) --jsonfile $(OUT)/test.json --raw-command -- $(MAKE) -s test-events
 
 .PHONY: test-events
-test-events: ## The three stages of test as one stream of events, so that gotestsum counts them together
+test-events: ## The stages of test as one stream of events, so that gotestsum counts them together
 	@failed=0; \
 	$(TEST_UNIT) || failed=1; \
 	$(TEST_RACE) || failed=1; \
+	$(TEST_BENCH) || failed=1; \
 	$(TEST_INTEGRATION) || failed=1; \
 	exit $$failed
 

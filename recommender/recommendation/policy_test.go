@@ -323,4 +323,3 @@ func TestAJavaWorkloadIsLabelledAndKeepsItsHeap(t *testing.T) {
 		t.Errorf("requests %v, explanation %+v", c.Requests, c.Explanation)
 	}
 }
-
