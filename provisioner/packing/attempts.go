@@ -65,6 +65,7 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	s.sharpen(&plan)
 	plan.Stats.Truncated = plan.Stats.Truncated || ctx.Err() != nil
 	return plan, nil
 }
