@@ -49,13 +49,17 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	since := 0 // variants since the best
 	for n := range p.variants(s, &plan) {
-		if plan.Gap <= goodEnough-1 {
+		if plan.Gap <= goodEnough-1 || since == fruitless {
 			break
 		}
-		m.variant = uint64(n + 1)
+		m.variant, since = uint64(n+1), since+1
 		if err := try(m, p.cheaper); err != nil {
 			return Plan{}, err
+		}
+		if s.variant == m.variant {
+			since = 0
 		}
 	}
 	m.variant = s.variant
@@ -65,6 +69,7 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 			return Plan{}, err
 		}
 	}
+	s.sharpen(&plan)
 	plan.Stats.Truncated = plan.Stats.Truncated || ctx.Err() != nil
 	return plan, nil
 }
@@ -88,6 +93,9 @@ const (
 	variantWork = 600
 	maxVariants = 24
 )
+
+// fruitless is after how many variants that were no better no more are tried.
+const fruitless = 6
 
 // Every other variant varies the prices of domains slightly, to divide pods otherwise
 // among zones of about one price, or widely, as it takes to put a pod that might be on spot

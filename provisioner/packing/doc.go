@@ -18,7 +18,8 @@
 //     fractions. Its duals price each kind of pod; kinds that only dearer offerings
 //     hold are raised until those are worth their cost; where that does badly, column
 //     generation refines them. The same numbers give a lower
-//     bound on the cost of any plan, and Farley's (1990) another.
+//     bound on the cost of any plan, and Farley's (1990) another. Once there is a plan, a
+//     larger program over which pods fit on a node together gives a better one; see [Bound].
 //  4. Construct. Existing nodes are filled with what is dearest to buy for. Then
 //     nodes are bought one pattern after another: the bounded knapsack that the prices
 //     pay for best (Gilmore and Gomory 1961), taking little more than a node's share of

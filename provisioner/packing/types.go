@@ -206,7 +206,8 @@ type Plan struct {
 	// Cost of Nodes in USD per hour. A node of unknown price counts as zero
 	// here, and Stats.UnknownPrices counts such nodes.
 	Cost float64
-	// LowerBound in USD per hour: no plan that places the same pods costs less.
+	// LowerBound in USD per hour: no plan that places the same pods costs less. Bound has a
+	// better one for plans of many pods.
 	LowerBound float64
 	// Gap is Cost/LowerBound − 1; 0 when nothing is bought, +Inf when the bound
 	// is 0 and something is.

@@ -72,7 +72,9 @@ func Compare(ctx context.Context, in *Input, engines []Engine, l Limits) ([]Resu
 			return nil, fmt.Errorf("judging %s, %w", e.engine, err)
 		}
 	}
-	bound(results, entrants)
+	if err := bound(&problem, results, entrants); err != nil {
+		return nil, err
+	}
 	return results, nil
 }
 
@@ -129,15 +131,22 @@ func (e *entrant) result(ctx context.Context, p *packing.Problem, in *Input) (Re
 	return r, nil
 }
 
-// bound gives every result the same lower bound: that of Supercargo's plan, which holds for any plan that places its pods.
-func bound(results []Result, entrants []*entrant) {
+// bound gives every result the same lower bound: the best for plans that place the pods which Supercargo's places. It is
+// computed outside of what is timed.
+func bound(p *packing.Problem, results []Result, entrants []*entrant) error {
 	for _, e := range entrants {
-		if e.engine == Supercargo {
-			for i := range results {
-				results[i].LowerBound = e.plan.LowerBound
-			}
+		if e.engine != Supercargo {
+			continue
+		}
+		usd, err := packing.Bound(*p, &e.plan)
+		if err != nil {
+			return fmt.Errorf("bounding the cost, %w", err)
+		}
+		for i := range results {
+			results[i].LowerBound = usd
 		}
 	}
+	return nil
 }
 
 func median[T any](all []T, of func(T) time.Duration) time.Duration {
