@@ -11,22 +11,69 @@ import (
 	"supercargo.dev/provisioner/packing"
 )
 
-// fold gives up, one by one and best saving per disruption first, the nodes whose
-// pods the others have room for: most of what fragmentation costs, and quick to find.
+// fold carries out what aim is for: it gives up, one by one and best saving per
+// disruption first, the nodes whose pods the others have room for, and then together
+// those whose pods have to be bought for.
 //
-// It would move pods more than once if it put them on nodes that are given up later.
-// So it first parts the nodes into those that leave and those that stay, by what the
-// pods request in all, and lets pods go only to those that stay; a node that was to
-// leave joins them whenever there is too little room after all.
+// It would move pods more than once if it put them on nodes that are given up later,
+// so pods go only to nodes that stay. A node that was to leave and cannot joins those.
 func (h *hunt) fold(ctx context.Context) error {
-	leaving := h.part(h.fleet.byPromise())
-	misses := 0
-	for len(leaving) > 0 {
+	leaving, err := h.aim(ctx)
+	if err != nil {
+		return err
+	}
+	var rest []*member
+	for _, m := range leaving {
 		if ctx.Err() != nil || h.full() {
 			break
 		}
-		m := leaving[0]
+		folded, err := h.foldOne(ctx, m)
+		if err != nil {
+			return err
+		}
+		if !folded && h.rule(m) {
+			m.leaving = true
+			rest = append(rest, m)
+		}
+	}
+	if rest, err = h.replace(ctx, rest); err != nil {
+		return err
+	}
+	if err := h.settle(ctx, rest); err != nil {
+		return err
+	}
+	for _, m := range leaving {
 		m.leaving = false
+	}
+	misses := 0
+	for _, m := range h.fleet.byPromise() {
+		if ctx.Err() != nil || h.full() || misses == patience {
+			return nil //nolint:nilerr // time that runs out ends the search with what was found
+		}
+		if m.took {
+			continue // its new pods would move twice
+		}
+		folded, err := h.foldOne(ctx, m)
+		if err != nil {
+			return err
+		}
+		misses++
+		if folded {
+			misses = 0
+		}
+	}
+	return nil
+}
+
+// settle decides which of the leaving nodes that could be given up neither alone nor
+// together stay: whenever there is too little room for the first in line, the least
+// dear of the others does.
+func (h *hunt) settle(ctx context.Context, leaving []*member) error {
+	leaving = slices.Clone(leaving)
+	slices.SortStableFunc(leaving, bySaving)
+	misses := 0
+	for len(leaving) > 0 && ctx.Err() == nil && !h.full() {
+		m := leaving[0]
 		folded, err := h.foldOne(ctx, m)
 		if err != nil {
 			return err
@@ -44,23 +91,6 @@ func (h *hunt) fold(ctx context.Context) error {
 			leaving, misses = leaving[1:], 0
 		}
 	}
-	for _, m := range leaving {
-		m.leaving = false
-	}
-	misses = 0
-	for _, m := range h.fleet.byPromise() {
-		if ctx.Err() != nil || h.full() || misses == patience {
-			return nil //nolint:nilerr // time that runs out ends the search with what was found
-		}
-		folded, err := h.foldOne(ctx, m)
-		if err != nil {
-			return err
-		}
-		misses++
-		if folded {
-			misses = 0
-		}
-	}
 	return nil
 }
 
@@ -68,8 +98,10 @@ func (h *hunt) fold(ctx context.Context) error {
 // to be held by something else than want of room.
 const foldMisses = 3
 
-// foldOne gives up a node if those that stay have room for its pods.
+// foldOne gives up a node if those that stay have room for its pods. It no longer
+// counts as leaving after that.
 func (h *hunt) foldOne(ctx context.Context, m *member) (bool, error) {
+	m.leaving = false
 	if !h.rule(m) {
 		return false, nil
 	}
@@ -115,9 +147,6 @@ func (h *hunt) part(line []*member) []*member {
 			out = append(out, m)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *member) int {
-		return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
-	})
 	return out
 }
 

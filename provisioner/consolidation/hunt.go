@@ -40,7 +40,7 @@ func (h *hunt) full() bool { return h.options.MaxMoves > 0 && len(h.moves) >= h.
 
 // young tells whether a node is below the floor of its break-even.
 func (h *hunt) young(m *member) (time.Duration, bool) {
-	if h.options.Now.IsZero() || m.LaunchedAt.IsZero() || m.Reclaim {
+	if h.options.Now.IsZero() || m.LaunchedAt.IsZero() {
 		return 0, false
 	}
 	age := h.options.Now.Sub(m.LaunchedAt)

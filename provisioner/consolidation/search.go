@@ -15,7 +15,7 @@ const (
 	DefaultLaunchOverlap     = 3 * time.Minute
 	DefaultBreakEven         = 15 * time.Minute
 	DefaultPodCost           = 0.0005
-	DefaultMaxRemove         = 10
+	DefaultMaxRemove         = 30
 )
 
 func (o Options) withDefaults() Options {
