@@ -24,6 +24,9 @@ func (h *hunt) aim(ctx context.Context) ([]*member, error) {
 		m.leaving = false
 	}
 	slices.SortStableFunc(line, func(a, b *member) int { return cmp.Compare(b.dear, a.dear) })
+	// The rest of the time is for carrying it out.
+	ctx, cancel := context.WithTimeout(ctx, h.options.TimeBudget/aimPart)
+	defer cancel()
 	pools := h.pools(math.Inf(1))
 	best, least := numbers[0], math.Inf(1)
 	for _, n := range numbers {
@@ -45,6 +48,10 @@ func (h *hunt) aim(ctx context.Context) ([]*member, error) {
 	slices.SortStableFunc(out, bySaving)
 	return out, nil
 }
+
+// aimPart is the part of the time that aim may take: one of so many. Where not one
+// packing is done in it, the number of nodes that leave is guessed from sums.
+const aimPart = 4
 
 // bySaving orders nodes by their price for the cost of moving all their pods, most first.
 func bySaving(a, b *member) int {
@@ -73,7 +80,7 @@ func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool)
 	var pods []packing.Pod
 	cost := h.fleet.cost()
 	for _, m := range set {
-		cost += moveWeight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
+		cost += h.weight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
 		for _, k := range m.movable {
 			pods = append(pods, m.successor(k))
 		}
@@ -82,6 +89,8 @@ func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool)
 	switch {
 	case err != nil:
 		return 0, err
+	case ctx.Err() != nil: // it is not complete
+		return math.Inf(1), nil //nolint:nilerr // it is a reason and not a failure
 	case len(plan.Unplaced) > 0 || plan.Stats.UnknownPrices > 0:
 		return math.Inf(1), nil
 	}

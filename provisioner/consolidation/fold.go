@@ -18,6 +18,7 @@ import (
 // It would move pods more than once if it put them on nodes that are given up later,
 // so pods go only to nodes that stay. A node that was to leave and cannot joins those.
 func (h *hunt) fold(ctx context.Context) error {
+	h.weight = h.fleet.moveWeight()
 	leaving, err := h.aim(ctx)
 	if err != nil {
 		return err
@@ -159,12 +160,32 @@ func (m *member) moving() float64 {
 	return usd
 }
 
-// moveWeight is how many times the cost of moving a node's pods counts when it is
-// decided which nodes stay. A node that stays because its pods are many saves their
-// move now, and one that is dear for what it holds can still be replaced; measured
-// between 1 and 40 on fragmented clusters of 100 and 400 nodes, 10 moves the fewest
-// pods for what is saved, all moves of the plan counted.
-const moveWeight = 10
+// moveShare is what moving an average pod counts as when it is decided which nodes
+// stay: a share of what the pod costs per hour at the lowest prices, so that it means
+// the same on spot. A node that stays because its pods are many saves their move now,
+// and one that is dear for what it holds can still be replaced. A quarter is where, on
+// fragmented clusters of 200 and 500 nodes, less saves little more money and moves many
+// more pods.
+const moveShare = 0.25
+
+// moveWeight is how many times the cost of a move counts for that; not less than once.
+func (f *fleet) moveWeight() float64 {
+	var need amounts
+	moving := 0.0
+	for _, m := range f.nodes {
+		if m.gone {
+			continue
+		}
+		moving += m.moving()
+		for _, k := range m.movable {
+			need = need.plus(amountsOf(m.Node.Pods[k].Requests))
+		}
+	}
+	if moving <= 0 {
+		return 1
+	}
+	return max(1, moveShare*need.times(f.worth)*f.state.Options.Horizon.Hours()/moving)
+}
 
 // dear is what a node costs, less what it would cost to move its pods, for each USD
 // that its cpu and memory are worth where they are cheapest.
@@ -173,7 +194,7 @@ func (h *hunt) dear(m *member) float64 {
 	if math.IsNaN(m.Node.Price) || value <= 0 {
 		return m.promise
 	}
-	return (m.Node.Price - moveWeight*m.moving()/h.options.Horizon.Hours()) / value
+	return (m.Node.Price - h.weight*m.moving()/h.options.Horizon.Hours()) / value
 }
 
 // amounts are amounts of cpu in cores and memory in bytes, or prices of one of each.
