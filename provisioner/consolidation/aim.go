@@ -29,6 +29,9 @@ func (h *hunt) aim(ctx context.Context) ([]*member, error) {
 	defer cancel()
 	pools := h.pools(math.Inf(1))
 	best, least := numbers[0], math.Inf(1)
+	if len(line) > maxAimed {
+		numbers = nil
+	}
 	for _, n := range numbers {
 		if ctx.Err() != nil {
 			break
@@ -52,6 +55,10 @@ func (h *hunt) aim(ctx context.Context) ([]*member, error) {
 // aimPart is the part of the time that aim may take: one of so many. Where not one
 // packing is done in it, the number of nodes that leave is guessed from sums.
 const aimPart = 4
+
+// maxAimed is the number of nodes beyond which one packing of them all takes so long
+// that the guess has to do.
+const maxAimed = 1000
 
 // bySaving orders nodes by their price for the cost of moving all their pods, most first.
 func bySaving(a, b *member) int {
