@@ -37,6 +37,7 @@ type member struct {
 	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
 	leaving bool    // see fold
+	took    bool    // pods of nodes given up
 	dear    float64 // see hunt.dear
 	kept    string  // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
@@ -147,6 +148,7 @@ func (f *fleet) place(node string, p packing.Pod, cost float64) {
 			m.movable = append(m.movable, len(m.Node.Pods))
 			m.Node.Pods = append(m.Node.Pods, p)
 			m.costs = append(m.costs, cost)
+			m.took = true
 			return
 		}
 	}

@@ -11,22 +11,70 @@ import (
 	"supercargo.dev/provisioner/packing"
 )
 
-// fold gives up, one by one and best saving per disruption first, the nodes whose
-// pods the others have room for: most of what fragmentation costs, and quick to find.
+// fold carries out what aim is for: it gives up, one by one and best saving per
+// disruption first, the nodes whose pods the others have room for, and then together
+// those whose pods have to be bought for.
 //
-// It would move pods more than once if it put them on nodes that are given up later.
-// So it first parts the nodes into those that leave and those that stay, by what the
-// pods request in all, and lets pods go only to those that stay; a node that was to
-// leave joins them whenever there is too little room after all.
+// It would move pods more than once if it put them on nodes that are given up later,
+// so pods go only to nodes that stay. A node that was to leave and cannot joins those.
 func (h *hunt) fold(ctx context.Context) error {
-	leaving := h.part(h.fleet.byPromise())
-	misses := 0
-	for len(leaving) > 0 {
+	h.weight = h.fleet.moveWeight()
+	leaving, err := h.aim(ctx)
+	if err != nil {
+		return err
+	}
+	var rest []*member
+	for _, m := range leaving {
 		if ctx.Err() != nil || h.full() {
 			break
 		}
-		m := leaving[0]
+		folded, err := h.foldOne(ctx, m)
+		if err != nil {
+			return err
+		}
+		if !folded && h.rule(m) {
+			m.leaving = true
+			rest = append(rest, m)
+		}
+	}
+	if rest, err = h.replace(ctx, rest); err != nil {
+		return err
+	}
+	if err := h.settle(ctx, rest); err != nil {
+		return err
+	}
+	for _, m := range leaving {
 		m.leaving = false
+	}
+	misses := 0
+	for _, m := range h.fleet.byPromise() {
+		if ctx.Err() != nil || h.full() || misses == patience {
+			return nil //nolint:nilerr // time that runs out ends the search with what was found
+		}
+		if m.took {
+			continue // its new pods would move twice
+		}
+		folded, err := h.foldOne(ctx, m)
+		if err != nil {
+			return err
+		}
+		misses++
+		if folded {
+			misses = 0
+		}
+	}
+	return nil
+}
+
+// settle decides which of the leaving nodes that could be given up neither alone nor
+// together stay: whenever there is too little room for the first in line, the least
+// dear of the others does.
+func (h *hunt) settle(ctx context.Context, leaving []*member) error {
+	leaving = slices.Clone(leaving)
+	slices.SortStableFunc(leaving, bySaving)
+	misses := 0
+	for len(leaving) > 0 && ctx.Err() == nil && !h.full() {
+		m := leaving[0]
 		folded, err := h.foldOne(ctx, m)
 		if err != nil {
 			return err
@@ -44,23 +92,6 @@ func (h *hunt) fold(ctx context.Context) error {
 			leaving, misses = leaving[1:], 0
 		}
 	}
-	for _, m := range leaving {
-		m.leaving = false
-	}
-	misses = 0
-	for _, m := range h.fleet.byPromise() {
-		if ctx.Err() != nil || h.full() || misses == patience {
-			return nil //nolint:nilerr // time that runs out ends the search with what was found
-		}
-		folded, err := h.foldOne(ctx, m)
-		if err != nil {
-			return err
-		}
-		misses++
-		if folded {
-			misses = 0
-		}
-	}
 	return nil
 }
 
@@ -68,8 +99,10 @@ func (h *hunt) fold(ctx context.Context) error {
 // to be held by something else than want of room.
 const foldMisses = 3
 
-// foldOne gives up a node if those that stay have room for its pods.
+// foldOne gives up a node if those that stay have room for its pods. It no longer
+// counts as leaving after that.
 func (h *hunt) foldOne(ctx context.Context, m *member) (bool, error) {
+	m.leaving = false
 	if !h.rule(m) {
 		return false, nil
 	}
@@ -115,9 +148,6 @@ func (h *hunt) part(line []*member) []*member {
 			out = append(out, m)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *member) int {
-		return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
-	})
 	return out
 }
 
@@ -130,12 +160,32 @@ func (m *member) moving() float64 {
 	return usd
 }
 
-// moveWeight is how many times the cost of moving a node's pods counts when it is
-// decided which nodes stay. A node that stays because its pods are many saves their
-// move now, and one that is dear for what it holds can still be replaced; measured
-// between 1 and 40 on fragmented clusters of 100 and 400 nodes, 10 moves the fewest
-// pods for what is saved, all moves of the plan counted.
-const moveWeight = 10
+// moveShare is what moving an average pod counts as when it is decided which nodes
+// stay: a share of what the pod costs per hour at the lowest prices, so that it means
+// the same on spot. A node that stays because its pods are many saves their move now,
+// and one that is dear for what it holds can still be replaced. A quarter is where, on
+// fragmented clusters of 200 and 500 nodes, less saves little more money and moves many
+// more pods.
+const moveShare = 0.25
+
+// moveWeight is how many times the cost of a move counts for that; not less than once.
+func (f *fleet) moveWeight() float64 {
+	var need amounts
+	moving := 0.0
+	for _, m := range f.nodes {
+		if m.gone {
+			continue
+		}
+		moving += m.moving()
+		for _, k := range m.movable {
+			need = need.plus(amountsOf(m.Node.Pods[k].Requests))
+		}
+	}
+	if moving <= 0 {
+		return 1
+	}
+	return max(1, moveShare*need.times(f.worth)*f.state.Options.Horizon.Hours()/moving)
+}
 
 // dear is what a node costs, less what it would cost to move its pods, for each USD
 // that its cpu and memory are worth where they are cheapest.
@@ -144,7 +194,7 @@ func (h *hunt) dear(m *member) float64 {
 	if math.IsNaN(m.Node.Price) || value <= 0 {
 		return m.promise
 	}
-	return (m.Node.Price - moveWeight*m.moving()/h.options.Horizon.Hours()) / value
+	return (m.Node.Price - h.weight*m.moving()/h.options.Horizon.Hours()) / value
 }
 
 // amounts are amounts of cpu in cores and memory in bytes, or prices of one of each.

@@ -48,6 +48,10 @@ func (h *hunt) grow(ctx context.Context) error {
 	return nil
 }
 
+// maxGrown is the largest set that is grown around one seed: larger ones pay rarely
+// where replace found nothing, and take most of the time.
+const maxGrown = 10
+
 // setSizes are the sizes of the removal sets tried around one seed.
 func setSizes(most int) []int {
 	var out []int
@@ -64,7 +68,7 @@ func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial
 	var best *trial
 	set := []*member{seed}
 	var first string
-	for _, size := range setSizes(h.options.MaxRemove) {
+	for _, size := range setSizes(min(h.options.MaxRemove, maxGrown)) {
 		if ctx.Err() != nil {
 			return best, first, nil //nolint:nilerr // what was found until then counts
 		}

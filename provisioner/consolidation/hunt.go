@@ -17,6 +17,7 @@ type hunt struct {
 	options      *Options
 	moves        []Move
 	tried, found int
+	weight       float64 // see fleet.moveWeight
 }
 
 // BreakEvenAge is the least age of a node before a move that saves savedPerHour
@@ -40,7 +41,7 @@ func (h *hunt) full() bool { return h.options.MaxMoves > 0 && len(h.moves) >= h.
 
 // young tells whether a node is below the floor of its break-even.
 func (h *hunt) young(m *member) (time.Duration, bool) {
-	if h.options.Now.IsZero() || m.LaunchedAt.IsZero() || m.Reclaim {
+	if h.options.Now.IsZero() || m.LaunchedAt.IsZero() {
 		return 0, false
 	}
 	age := h.options.Now.Sub(m.LaunchedAt)

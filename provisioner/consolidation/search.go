@@ -15,7 +15,7 @@ const (
 	DefaultLaunchOverlap     = 3 * time.Minute
 	DefaultBreakEven         = 15 * time.Minute
 	DefaultPodCost           = 0.0005
-	DefaultMaxRemove         = 10
+	DefaultMaxRemove         = 30
 )
 
 func (o Options) withDefaults() Options {
@@ -56,11 +56,11 @@ func orDefault(v, standard float64) float64 {
 // ends or the time budget is spent it returns the moves found so far, each of
 // which is complete: every displaced pod has a place.
 //
-// The search is greedy in the order of what a node promises: the share of its
-// price that its pods do not use, per cost of moving them. First it gives up each node
-// whose pods the others have room for. Then it goes from seed to seed and tries to give
-// up the node alone, then together with the next in line, in sets that grow to
-// MaxRemove, and takes the set whose saving per disruption is best.
+// It aims first: packings of the whole cluster say which nodes it is better off without.
+// Those go, best saving per cost of moving their pods first: each whose pods the others
+// have room for alone, the rest together, against few new ones. Then it goes from seed to
+// seed, those that promise most first, and tries to replace the node alone, then together
+// with the next in line, and takes the set whose saving per disruption is best.
 func Search(ctx context.Context, s State) (Plan, error) {
 	start := time.Now()
 	s.Options = s.Options.withDefaults()

@@ -38,10 +38,7 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		price += m.Node.Price
 		t.move.Remove = append(t.move.Remove, m.Node.Name)
 		for _, k := range m.movable {
-			p := m.Node.Pods[k]
-			if asks := m.anew[p.Pod]; asks != nil {
-				p.Requests = asks
-			}
+			p := m.successor(k)
 			t.pods = append(t.pods, placed{p, m.costs[k]})
 			t.move.Pods = append(t.move.Pods, p)
 			podCost += m.costs[k]
@@ -56,7 +53,7 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		t.why = "time ran out"
 		return t, nil //nolint:nilerr // it is a reason and not a failure
 	case plan.Stats.TooDear:
-		t.why = fmt.Sprintf("its pods would have no place for less: replacing it saves less than the minimum of $%.4f/h", h.leastSaving(set, price))
+		t.why = fmt.Sprintf("its pods would have no place for less: replacing it saves less than the minimum of $%.4f/h", h.leastSaving(price))
 		return t, nil
 	case len(plan.Unplaced) > 0:
 		t.why = fmt.Sprintf("%d of its pods would have no place for less: %s", len(plan.Unplaced), plan.Unplaced[0].Message)
@@ -77,6 +74,15 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 	return t, nil
 }
 
+// successor is a pod of the node as it will be elsewhere.
+func (m *member) successor(k int) packing.Pod {
+	p := m.Node.Pods[k]
+	if asks := m.anew[p.Pod]; asks != nil {
+		p.Requests = asks
+	}
+	return p
+}
+
 // nothing is a cost that no node is below, in USD per hour: with it as the most that
 // may be spent, the packer gives up unless the nodes that stay have room for all.
 const nothing = 1e-9
@@ -88,7 +94,7 @@ func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, pri
 		// Zones in which a node could be bought count for the spread.
 		most := nothing
 		if launch {
-			most = price - h.leastSaving(set, price)
+			most = price - h.leastSaving(price)
 		}
 		return h.fleet.solve(ctx, pods, set, h.pools(price), most)
 	}
@@ -96,7 +102,7 @@ func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, pri
 	if err != nil || len(plan.Unplaced) == 0 || !launch || ctx.Err() != nil {
 		return plan, err
 	}
-	return h.fleet.solve(ctx, pods, set, h.pools(price), price-h.leastSaving(set, price))
+	return h.fleet.solve(ctx, pods, set, h.pools(price), price-h.leastSaving(price))
 }
 
 // spreads tells whether a pod must be spread over domains larger than a node.
@@ -117,16 +123,8 @@ func keepSaving(m *Move) {
 }
 
 // leastSaving is what a move that launches nodes must save, in USD per hour.
-func (h *hunt) leastSaving(set []*member, price float64) float64 {
-	if reclaimed(set) {
-		return 0
-	}
+func (h *hunt) leastSaving(price float64) float64 {
 	return max(price*h.options.MinSavingFraction, h.options.MinSavingPerHour)
-}
-
-// reclaimed tells whether all of a set is to be given up anyway.
-func reclaimed(set []*member) bool {
-	return !slices.ContainsFunc(set, func(m *member) bool { return !m.Reclaim })
 }
 
 // weigh says why a move does not pay, or "".
@@ -138,8 +136,6 @@ func (h *hunt) weigh(t *trial, price float64) string {
 		return "nothing cheaper holds its pods"
 	case saved <= nothing:
 		return fmt.Sprintf("replacing it saves $%.4f/h, less than the $%.4f/h that further interruptions would cost", t.move.SavedPerHour, risk)
-	case reclaimed(t.set):
-		return ""
 	case len(t.move.Launch) > 0 && saved < price*h.options.MinSavingFraction:
 		return fmt.Sprintf("replacing it saves %.1f%%, less than the minimum of %.1f%%", 100*saved/price, 100*h.options.MinSavingFraction)
 	case len(t.move.Launch) > 0 && saved < h.options.MinSavingPerHour:
@@ -151,7 +147,7 @@ func (h *hunt) weigh(t *trial, price float64) string {
 		return ""
 	}
 	for _, m := range t.set {
-		if m.LaunchedAt.IsZero() || m.Reclaim {
+		if m.LaunchedAt.IsZero() {
 			continue
 		}
 		need := BreakEvenAge(m.Node.Price, t.move.DisruptionCost*m.Node.Price/price, saved*m.Node.Price/price, h.options.LaunchOverlap, h.options.BreakEven)

@@ -67,7 +67,7 @@ type Options struct {
 	DefaultPodCost float64
 	// MaxMoves bounds the number of moves of a plan. Default: no limit.
 	MaxMoves int
-	// MaxRemove bounds the nodes that one move removes. Default 10.
+	// MaxRemove bounds the nodes that one move removes. Default 30.
 	MaxRemove int
 	// InterruptionCost is as in packing.Options. Further interruptions taken on
 	// count against the saving of a move; fewer do not count for it, because they
@@ -93,9 +93,6 @@ type Candidate struct {
 	Anew []corev1.ResourceList
 	// Blocked says why the node may not be disrupted; empty means it may.
 	Blocked string
-	// Reclaim marks a node whose pods want off it anyway (drifted to on-demand
-	// as a fallback, say): its minimum saving and break-even are waived.
-	Reclaim bool
 }
 
 // Plan is a list of moves that may be carried out one after another.

@@ -180,18 +180,17 @@ func (c *compiled) count(m *groupMatcher, f *fingerprinter, owned map[*corev1.Po
 		if len(c.groups) == 0 {
 			continue
 		}
+		if len(m.rest) == 0 {
+			c.countAnchored(m, b, ni, owned)
+			continue
+		}
 		for pi := range c.p.Nodes[ni].Pods {
 			pod := c.p.Nodes[ni].Pods[pi].Pod
-			var groups []int
-			if len(m.rest) == 0 {
-				groups = m.of(pod) // a look at few labels
-			} else {
-				key = f.identity(key[:0], pod)
-				var ok bool
-				if groups, ok = seen[string(key)]; !ok {
-					groups = m.of(pod)
-					seen[string(key)] = groups
-				}
+			key = f.identity(key[:0], pod)
+			groups, ok := seen[string(key)]
+			if !ok {
+				groups = m.of(pod)
+				seen[string(key)] = groups
 			}
 			for _, g := range groups {
 				c.resident(b, si, g, false)
@@ -199,6 +198,28 @@ func (c *compiled) count(m *groupMatcher, f *fingerprinter, owned map[*corev1.Po
 			for _, g := range owned[pod] {
 				c.resident(b, si, g, true)
 			}
+		}
+	}
+}
+
+// countAnchored counts the residents of one node where every group demands some
+// label: few nodes have a pod that carries it.
+func (c *compiled) countAnchored(m *groupMatcher, b *bin, ni int, owned map[*corev1.Pod][]int) {
+	si, r, pods := c.t.first+ni, c.p.residents(ni), c.p.Nodes[ni].Pods
+	if len(r.byLabel) > 0 {
+		for anchor, groups := range m.anchored {
+			for _, pi := range r.byLabel[anchor] {
+				for _, g := range groups {
+					if m.groups[g].matches(pods[pi].Pod) {
+						c.resident(b, si, g, false)
+					}
+				}
+			}
+		}
+	}
+	for i := range r.avoiding {
+		for _, g := range owned[r.avoiding[i].pod] {
+			c.resident(b, si, g, true)
 		}
 	}
 }

@@ -101,7 +101,8 @@ func (p *packer) take(b *bin, k, n int) int {
 }
 
 // fillExisting puts items onto existing nodes, which cost nothing: the items
-// that are dearest to buy for first, each on the fullest node that takes it.
+// that are dearest to buy for first, each on the node whose free room is most like it or,
+// where there are too many to compare, on the fullest node that takes it.
 func (p *packer) fillExisting() {
 	bins := slices.Clone(p.existing)
 	fullestFirst(p.c, bins)
@@ -125,6 +126,10 @@ func (p *packer) fillExisting() {
 		return cmp.Or(cmp.Compare(worth[b], worth[a]), cmp.Compare(size[b], size[a]))
 	})
 	for _, i := range order {
+		if p.left[i] > 0 && p.left[i]*len(bins) <= maxFitted {
+			p.fitExisting(i)
+			continue
+		}
 		for _, b := range bins {
 			if p.left[i] == 0 {
 				break
@@ -132,6 +137,54 @@ func (p *packer) fillExisting() {
 			p.put(b, i, p.left[i])
 		}
 	}
+}
+
+// maxFitted is up to how many copies times nodes the best node is looked for copy by
+// copy: beyond it the first that takes them must do, or time would grow with the
+// square of the cluster.
+const maxFitted = 1 << 16
+
+// fitExisting puts the copies of an item one by one on the node whose free room is
+// most like what the item asks for, so that no node runs out of one resource while
+// another is left over (the dot-product rule of Panigrahy et al., Heuristics for
+// Vector Bin Packing, 2011).
+func (p *packer) fitExisting(i int) {
+	it := p.items[i]
+	for p.left[i] > 0 {
+		var best *bin
+		most := math.Inf(-1)
+		for _, b := range p.existing {
+			if b.room(p.c.groups, it, 1) == 0 {
+				continue
+			}
+			if like := p.c.likeness(it.u.req, b.free); like > most {
+				best, most = b, like
+			}
+		}
+		if best == nil {
+			return
+		}
+		p.put(best, i, 1)
+	}
+}
+
+// likeness is the cosine of the angle between what is asked for and what is free, of
+// the resources asked for and each in its own scale.
+func (c *compiled) likeness(req, free vec) float64 {
+	dot, asked, has := 0.0, 0.0, 0.0
+	for r, x := range req {
+		if x == 0 {
+			continue
+		}
+		a, f := float64(x)/c.scale[r], float64(free[r])/c.scale[r]
+		dot += a * f
+		asked += a * a
+		has += f * f
+	}
+	if dot <= 0 {
+		return 0
+	}
+	return dot / math.Sqrt(asked*has)
 }
 
 // restart takes all bought bins apart.

@@ -32,6 +32,8 @@ type residents struct {
 	// keys are the label keys that selectors of the pods look at.
 	keys     []string
 	avoiding []avoider
+	// byLabel lists the pods, by their place on the node, that carry each label.
+	byLabel map[labelValue][]int32
 }
 
 // avoider is a pod with required anti-affinity. Each of its terms matches only pods
@@ -79,10 +81,14 @@ func (m *Memo) of(pods []Pod) *residents {
 }
 
 func newResidents(pods []Pod) *residents {
-	r := &residents{}
+	r := &residents{byLabel: map[labelValue][]int32{}}
 	keys := map[string]bool{}
 	for i := range pods {
 		p := pods[i].Pod
+		for k, v := range p.Labels {
+			l := labelValue{k, v}
+			r.byLabel[l] = append(r.byLabel[l], int32(i)) //nolint:gosec // a node has few pods
+		}
 		for name, q := range requestList(&pods[i]) {
 			if name != corev1.ResourcePods {
 				r.add(name, amount(name, q))
