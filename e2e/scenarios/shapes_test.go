@@ -115,7 +115,7 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 	})
 	t.Run("a Guaranteed pod stays Guaranteed in place", func(t *testing.T) {
 		w.eventually("same is resized", w.has("same", func(r corev1.ResourceRequirements) bool {
-			return small(r.Requests.Cpu()) && r.Requests.Cpu().Equal(*r.Limits.Cpu()) && r.Requests.Memory().Value() < 200<<20 && r.Requests.Memory().Equal(*r.Limits.Memory())
+			return small(r.Requests.Cpu()) && r.Requests.Cpu().Equal(*r.Limits.Cpu()) && r.Requests.Memory().Value() < 256<<20 && r.Requests.Memory().Equal(*r.Limits.Memory())
 		}))
 	})
 	t.Run("of two policies the one of higher priority holds, and only its resource is changed", func(t *testing.T) {

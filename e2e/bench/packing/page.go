@@ -27,11 +27,13 @@ func plots(folder string, lines []line) (drawn []string, err error) {
 		y    func(*line) float64
 	}{
 		{
-			speedPlot, report.Plot{Title: "Packing: pods per second, Karpenter's own mix", X: "pods", Y: "pods per second", LogX: true, LogY: true},
+			speedPlot,
+			report.Plot{Title: "Packing: pods per second, Karpenter's own mix", X: "pods", Y: "pods per second", LogX: true, LogY: true},
 			func(l *line) bool { return l.name == karpenterMix && l.rival != nil }, (*line).podsPerSecond,
 		},
 		{
-			growthPlot, report.Plot{Title: "Packing: time and pods, real types on demand", X: "pods", Y: "seconds", LogX: true, LogY: true},
+			growthPlot,
+			report.Plot{Title: "Packing: time and pods, real types on demand", X: "pods", Y: "seconds", LogX: true, LogY: true},
 			func(l *line) bool { return l.name == realOnDemand }, func(l *line) float64 { return l.Phases.Total().Seconds() },
 		},
 	} {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	fwk "k8s.io/kube-scheduler/framework"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -171,12 +174,14 @@ func (w *world) replay(ctx context.Context) (bool, error) {
 }
 
 // vacant is a scheduler whose nodes hold what was there before the plan. The snapshot is made with all pods on it, because it
-// lists the nodes that have pods with affinity only once.
+// lists the nodes that have pods with affinity only once. It lists the claims in use only once, too, so that every claim seems to be in
+// use: VolumeRestrictions is left out. What it forbids does not depend on the order, and was looked at with all pods in place.
 func (w *world) vacant(ctx context.Context) (*scheduler, error) {
 	s, err := newScheduler(ctx, w, append(append([]*corev1.Pod(nil), w.residents...), w.placed...))
 	if err != nil {
 		return nil, err
 	}
+	s.plugins = slices.DeleteFunc(s.plugins, func(p fwk.Plugin) bool { return p.Name() == names.VolumeRestrictions })
 	for _, pod := range w.placed {
 		info, err := s.snapshot.NodeInfos().Get(pod.Spec.NodeName)
 		if err != nil {
