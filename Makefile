@@ -43,7 +43,7 @@ CONTROLLER_GEN := $(TOOLS)/controller-gen
 PARALLEL ?= 2
 # A test name to run instead of all (go test -run), and the time limit of one package.
 RUN ?=
-TIMEOUT ?= 15m
+TIMEOUT ?= 25m
 # vet is the linter's; here it would only analyse every dependency once more.
 GOTEST = go test -vet=off -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)')
 # Tests that start components find them here.
