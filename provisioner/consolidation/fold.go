@@ -168,15 +168,17 @@ func (m *member) moving() float64 {
 // more pods.
 const moveShare = 0.25
 
-// moveWeight is how many times the cost of a move counts for that; not less than once.
+// moveWeight is how many times the cost of a move counts for that; not less than once. Who says that moving a pod costs less than
+// DefaultPodCost has the share lowered with it.
 func (f *fleet) moveWeight() float64 {
 	var need amounts
-	moving := 0.0
+	moving, pods := 0.0, 0.0
 	for _, m := range f.nodes {
 		if m.gone {
 			continue
 		}
 		moving += m.moving()
+		pods += float64(len(m.movable))
 		for _, k := range m.movable {
 			need = need.plus(amountsOf(m.Node.Pods[k].Requests))
 		}
@@ -184,7 +186,8 @@ func (f *fleet) moveWeight() float64 {
 	if moving <= 0 {
 		return 1
 	}
-	return max(1, moveShare*need.times(f.worth)*f.state.Options.Horizon.Hours()/moving)
+	share := moveShare * min(1, moving/pods/DefaultPodCost)
+	return max(1, share*need.times(f.worth)*f.state.Options.Horizon.Hours()/moving)
 }
 
 // dear is what a node costs, less what it would cost to move its pods, for each USD
