@@ -198,6 +198,8 @@ func (p *Process) Restart() error {
 // readyPoll is between two looks at a readiness endpoint.
 const readyPoll = 50 * time.Millisecond
 
+var errNeverAnswered = errors.New("never answered")
+
 // AwaitReady waits until the process's readiness endpoint answers 200. It fails at once when the process ends.
 func (p *Process) AwaitReady(ctx context.Context) error {
 	if p.command.Ready == "" {
@@ -205,7 +207,7 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 	}
 	e := p.current()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	last := errors.New("never answered")
+	last := errNeverAnswered
 	err := wait.PollUntilContextCancel(ctx, readyPoll, true, func(ctx context.Context) (bool, error) {
 		select {
 		case <-e.done:
@@ -218,7 +220,9 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			last = err
+			if ctx.Err() == nil || last == errNeverAnswered { // the end of the wait says less than what came before it
+				last = err
+			}
 			return false, nil //nolint:nilerr // told at the end, should there be no success
 		}
 		last = fmt.Errorf("%s answers %s", p.command.Ready, response.Status)

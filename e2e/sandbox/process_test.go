@@ -96,7 +96,7 @@ func TestAwaitReadyEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Kill() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := p.AwaitReady(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("want the deadline and the last failure, got %v", err)

@@ -51,7 +51,7 @@ func Solve(ctx context.Context, p Problem) (Plan, error) {
 	}
 	since := 0 // variants since the best
 	for n := range p.variants(s, &plan) {
-		if plan.Gap <= goodEnough-1 || since == fruitless {
+		if plan.Gap <= goodEnough-1 || since == fruitless && len(p.Pods) > fewPods {
 			break
 		}
 		m.variant, since = uint64(n+1), since+1
@@ -94,8 +94,12 @@ const (
 	maxVariants = 24
 )
 
-// fruitless is after how many variants that were no better no more are tried.
-const fruitless = 6
+// fruitless is after how many variants that were no better no more are tried, unless there are so few pods that all cost next to
+// nothing, and one more node is much of the price.
+const (
+	fruitless = 6
+	fewPods   = 30
+)
 
 // Every other variant varies the prices of domains slightly, to divide pods otherwise
 // among zones of about one price, or widely, as it takes to put a pod that might be on spot
