@@ -220,10 +220,10 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			if ctx.Err() == nil || last == errNeverAnswered { // the end of the wait says less than what came before it
+			if ctx.Err() == nil || errors.Is(last, errNeverAnswered) { // the end of the wait says less than what came before it
 				last = err
 			}
-			return false, nil //nolint:nilerr // told at the end, should there be no success
+			return false, nil // told at the end, should there be no success
 		}
 		last = fmt.Errorf("%s answers %s", p.command.Ready, response.Status)
 		return response.StatusCode == http.StatusOK, response.Body.Close()
