@@ -130,7 +130,7 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 	})
 	t.Run("what an HPA scales on is left alone, and the rest is not", func(t *testing.T) {
 		w.eventually("scaled is resized", w.has("scaled", func(r corev1.ResourceRequirements) bool {
-			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 200<<20
+			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 256<<20
 		}))
 	})
 	t.Run("a workload that opted out is recommended for and left alone", func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestWorkloadsOfEachShapeAreChangedAsTheirPolicySays(t *testing.T) {
 	})
 	t.Run("where replicas are optimized too, an HPA is made once, and CPU left to it", func(t *testing.T) {
 		w.eventually("queue is resized", w.has("queue", func(r corev1.ResourceRequirements) bool {
-			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 200<<20
+			return r.Requests.Cpu().String() == "1" && r.Requests.Memory().Value() < 256<<20
 		}))
 		made := &autoscalingv2.HorizontalPodAutoscaler{}
 		if err := w.Get(t.Context(), client.ObjectKeyFromObject(both), made); err != nil {
