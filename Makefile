@@ -15,7 +15,7 @@ K8S_VERSION := v1.36.3
 K8S_MAJOR := $(patsubst v%,%,$(word 1,$(subst ., ,$(K8S_VERSION))))
 K8S_MINOR := $(word 2,$(subst ., ,$(K8S_VERSION)))
 
-# Without the symbol table and DWARF, which only debuggers read, binaries are a third smaller.
+# Without the symbol table and DWARF, which only debuggers read, binaries are a quarter smaller.
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Without it the API server calls itself v0.0.0-master+$Format, and clients that compare versions refuse it.
 K8S_LDFLAGS := -X k8s.io/component-base/version.gitVersion=$(K8S_VERSION) \
