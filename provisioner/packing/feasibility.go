@@ -160,7 +160,7 @@ func (f *feasibility) class(c *class, pricePerRule float64) {
 			return true
 		})
 	}
-	if c.blocked {
+	if c.blocked || len(c.claims) > 0 {
 		c.fits = newBitset(len(f.t.all))
 	}
 	if pricePerRule > 0 {
