@@ -132,7 +132,7 @@ func (x *explainer) leftOut() (unavailable, tooLarge int) {
 func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	comp := x.s.c
 	free := s.free
-	for r, want := range c.req {
+	for r, want := range c.asks(s) {
 		if want > 0 && want > free[r] {
 			if s.existing && want <= comp.d.room(comp.p.Nodes[s.node].Allocatable)[r] {
 				return RuleExistingTaken
