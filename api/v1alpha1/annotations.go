@@ -3,7 +3,8 @@ package v1alpha1
 const (
 	// SpotAnnotation on a pod, or on a namespace for all its pods, states a SpotTolerance. The pod's own wins.
 	SpotAnnotation = GroupName + "/spot"
-	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods.
+	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods. On a pod, or
+	// in a pod template, it does so for that pod.
 	DisabledAnnotation = GroupName + "/disabled"
 	// RecommendationAnnotation on a pod holds the hash of the recommendation that was applied to it.
 	RecommendationAnnotation = GroupName + "/recommendation"
