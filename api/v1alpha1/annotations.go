@@ -28,6 +28,9 @@ const (
 	PlannedPodsAnnotation = GroupName + "/planned-pods"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
+	// UpdateModeAnnotation on a WorkloadScaler that a WorkloadScalerRule created holds the UpdateMode that a person set for this one
+	// workload: it stands over the rule's until it is taken off.
+	UpdateModeAnnotation = GroupName + "/update-mode"
 	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it
 	// as if the workload itself had the label.
 	RuntimeLabel = GroupName + "/runtime"

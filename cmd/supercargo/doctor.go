@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -190,7 +189,11 @@ func (e *examination) leader(ctx context.Context, component string) finding {
 	if holder == "" || lease.Spec.LeaseDurationSeconds == nil || age > 2*time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second {
 		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder), Remedy: remedy}
 	}
-	return finding{Verdict: verdictOK, Message: fmt.Sprintf("%s, for %s", holder, e.now.Sub(lease.Spec.AcquireTime.Time).Round(time.Second))}
+	since := ""
+	if lease.Spec.AcquireTime != nil {
+		since = ", for " + e.now.Sub(lease.Spec.AcquireTime.Time).Round(time.Second).String()
+	}
+	return finding{Verdict: verdictOK, Message: holder + since}
 }
 
 // loop makes a WorkloadScaler for a workload that does not exist and waits until the recommender says so.
@@ -230,7 +233,7 @@ func (e *examination) webhook(ctx context.Context) finding {
 	prover := admission.NewProver(e.client, e.namespace, "supercargo-recommender", clock.RealClock{}, uint64(e.now.UnixNano())) //nolint:gosec // a seed
 	if err := prover.Prove(ctx); err != nil {
 		return failure(fmt.Errorf("%w: new pods keep the requests of their templates, and none is replaced for a recommendation", err),
-			"can the API server reach the service supercargo-recommender in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
+			"can the API server reach the service "+admission.ServiceName+" in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
 	}
 	return finding{Verdict: verdictOK, Message: "a pod created as a dry run was mutated"}
 }
@@ -269,12 +272,12 @@ func few(names []string) string {
 }
 
 func (e *examination) switches(ctx context.Context) finding {
-	var cm corev1.ConfigMap
-	err := e.client.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: governance.SwitchName}, &cm)
+	governor := governance.Governor{Reader: e.client, Namespace: e.namespace}
+	paused, err := governor.Paused(ctx)
 	switch {
-	case client.IgnoreNotFound(err) != nil:
+	case err != nil:
 		return failure(err, "")
-	case cm.Data[governance.PausedKey] == "true":
+	case paused:
 		return finding{
 			Verdict: verdictWarning, Message: "everything is paused: recommendations go on, nothing is changed",
 			Remedy: fmt.Sprintf("kubectl -n %s patch configmap %s --type merge -p '{\"data\":{\"%s\":\"false\"}}'", e.namespace, governance.SwitchName, governance.PausedKey),

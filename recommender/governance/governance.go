@@ -143,7 +143,7 @@ func (g *Governor) rules(out *Governing, s *v1alpha1.WorkloadScaler) error {
 		if out.Active.Mode == "" {
 			out.Active.Mode = v1alpha1.UpdateModePreview
 		}
-		out.ByHand = s.Labels[v1alpha1.RuleLabel] == "" && Applies(out.Active.Mode)
+		out.ByHand = policy.SetByHand(s) && Applies(out.Active.Mode)
 	} else {
 		spec = &out.Policy.Spec
 		schedule, invalid := policy.ParseSchedule(spec.UpdateSchedule, nil)
