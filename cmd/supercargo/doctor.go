@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -194,13 +193,17 @@ func (e *examination) leader(ctx context.Context, component string) finding {
 // led says who holds a lease. A leader that stops gives its lease up, and leaves it without a holder.
 func (e *examination) led(lease *coordinationv1.LeaseSpec) finding {
 	holder := ptr.Deref(lease.HolderIdentity, "")
-	if holder == "" || lease.RenewTime == nil || lease.AcquireTime == nil || lease.LeaseDurationSeconds == nil {
+	if holder == "" || lease.RenewTime == nil || lease.LeaseDurationSeconds == nil {
 		return finding{Verdict: verdictFailed, Message: "nobody leads: nobody holds the lease"}
 	}
 	if age := e.now.Sub(lease.RenewTime.Time).Round(time.Second); age > 2*time.Duration(*lease.LeaseDurationSeconds)*time.Second {
 		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder)}
 	}
-	return finding{Verdict: verdictOK, Message: fmt.Sprintf("%s, for %s", holder, e.now.Sub(lease.AcquireTime.Time).Round(time.Second))}
+	since := ""
+	if lease.AcquireTime != nil {
+		since = ", for " + e.now.Sub(lease.AcquireTime.Time).Round(time.Second).String()
+	}
+	return finding{Verdict: verdictOK, Message: holder + since}
 }
 
 // loop makes a WorkloadScaler for a workload that does not exist and waits until the recommender says so.
@@ -279,12 +282,12 @@ func few(names []string) string {
 }
 
 func (e *examination) switches(ctx context.Context) finding {
-	var cm corev1.ConfigMap
-	err := e.client.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: governance.SwitchName}, &cm)
+	governor := governance.Governor{Reader: e.client, Namespace: e.namespace}
+	paused, err := governor.Paused(ctx)
 	switch {
-	case client.IgnoreNotFound(err) != nil:
+	case err != nil:
 		return failure(err, "")
-	case cm.Data[governance.PausedKey] == "true":
+	case paused:
 		return finding{
 			Verdict: verdictWarning, Message: "everything is paused: recommendations go on, nothing is changed",
 			Remedy: fmt.Sprintf("kubectl -n %s patch configmap %s --type merge -p '{\"data\":{\"%s\":\"false\"}}'", e.namespace, governance.SwitchName, governance.PausedKey),

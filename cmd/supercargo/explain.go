@@ -15,6 +15,7 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/insight"
+	"supercargo.dev/recommender/policy"
 )
 
 // explainOptions are the flags of explain workload.
@@ -157,6 +158,8 @@ func (e *explanation) policy() {
 		return
 	}
 	switch {
+	case p.AutoscalingPolicy == "" && e.s.Annotations[v1alpha1.UpdateModeAnnotation] != "" && policy.SetByHand(e.s):
+		e.printf("Governed by its own update policy, mode %s, set by hand over WorkloadScalerRule %s", p.Mode, e.s.Labels[v1alpha1.RuleLabel])
 	case p.AutoscalingPolicy == "":
 		e.printf("Governed by its own update policy, mode %s", p.Mode)
 	case p.Schedule == "":
