@@ -366,7 +366,11 @@ func TestFinishedAndGatedPodsAreNotPlannedFor(t *testing.T) {
 }
 
 func TestTheBoundIsNeverAboveThePlan(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		o := generated(t, seed)
 		for _, options := range []plan.Options{{}, {Spot: plan.SpotOn}, {Families: []string{"m5", "r5"}}} {
 			r, err := plan.Make(context.Background(), o, nil, options)

@@ -157,6 +157,30 @@ func TestBarsTakeTheWorstOfWhatWasMeasured(t *testing.T) {
 	}
 }
 
+func TestOddMixesAreComparedWhereBothPlaceTheSamePods(t *testing.T) {
+	r := &sweepResult{worst: math.NaN()}
+	if !math.IsNaN(r.mean()) {
+		t.Errorf("the mean of nothing is %v", r.mean())
+	}
+	for _, p := range []struct {
+		ours, theirs      float64
+		unplaced, theirsU int
+	}{{1, 2, 0, 0}, {2 + 1e-12, 2, 1, 1}, {1, 100, 1, 0}, {100, 1, 0, 1}, {0, 0, 0, 0}} {
+		r.add(&contest.Result{CostPerHour: p.ours, Unplaced: p.unplaced}, &contest.Result{CostPerHour: p.theirs, Unplaced: p.theirsU}, "x")
+	}
+	if r.problems != 5 || r.cheaper != 1 || r.equal != 1 || r.dearer != 0 || r.morePlaced != 1 || r.fewerPlaced != 1 || r.worst != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if got := r.mean(); math.Abs(got-math.Sqrt(0.5)) > 1e-12 {
+		t.Errorf("mean %v, want the geometric one of 0.5 and 1", got)
+	}
+	for _, b := range bars(nil, r) {
+		if b.Name == "odd mixes in which Karpenter places more pods" && b.Met() {
+			t.Error("a plan that leaves more pods out than Karpenter's counts as good")
+		}
+	}
+}
+
 func TestBarsOfARunThatMeasuredLittleAreNotMet(t *testing.T) {
 	for _, b := range bars(nil, nil) {
 		if b.Met() {

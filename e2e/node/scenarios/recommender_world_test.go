@@ -139,13 +139,15 @@ func (w *world) running(deployment string, replicas int) []corev1.Pod {
 		if len(pods) != replicas {
 			return strconv.Itoa(len(pods)) + " pods"
 		}
-		for _, p := range pods {
-			if waiting := w.ready(p.Name)(ctx); waiting != "" {
+		for i := range pods {
+			name := pods[i].Name
+			if waiting := w.ready(name)(ctx); waiting != "" {
 				return waiting
 			}
-			if waiting := w.measured(p.Name, 0)(ctx); waiting != "" {
+			if waiting := w.measured(name, 0)(ctx); waiting != "" {
 				return waiting
 			}
+			pods[i] = *w.pod(name) // it may have become ready since it was listed
 		}
 		return ""
 	})
