@@ -79,7 +79,7 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 		cl.req[dimPods] = 1
 		c.volumes(cl)
 	}
-	c.t = buildSlots(p, c.d, mentionedLabels(classes))
+	c.t = buildSlots(p, c.d, c.mentioned())
 	if err := c.rules(f, strict); err != nil {
 		return nil, err
 	}

@@ -61,13 +61,16 @@ func (t *slotTable) label(s *slot, key string) (string, bool) {
 	pool := &t.p.Pools[s.pool]
 	it := &pool.Types[s.typ]
 	of := &it.Offerings[s.offering]
-	switch key {
-	case corev1.LabelTopologyZone:
-		return of.Zone, of.Zone != ""
-	case LabelCapacityType:
-		return of.CapacityType, of.CapacityType != ""
-	case LabelNodePool:
+	key = stableName(key)
+	switch {
+	case key == corev1.LabelTopologyZone && of.Zone != "":
+		return of.Zone, true
+	case key == LabelCapacityType && of.CapacityType != "":
+		return of.CapacityType, true
+	case key == LabelNodePool:
 		return pool.Name, true
+	case key == corev1.LabelHostname:
+		return "", true // every node has one, and none to buy has one that is known
 	}
 	if v, ok := of.Labels[key]; ok {
 		return v, true
@@ -106,7 +109,30 @@ func (t *slotTable) labels(s *slot) map[string]string {
 		out[LabelCapacityType] = of.CapacityType
 	}
 	out[LabelNodePool] = pool.Name
+	for old := range t.index { // the keys that a rule looks at
+		if name := stableName(old); name != old && out[name] != "" {
+			out[old] = out[name]
+		}
+	}
 	return out
+}
+
+// stableName is the name of a node label by the one that it had before. Kubelets and cloud
+// controllers give nodes both.
+func stableName(key string) string {
+	switch key {
+	case "beta.kubernetes.io/arch":
+		return corev1.LabelArchStable
+	case "beta.kubernetes.io/os":
+		return corev1.LabelOSStable
+	case corev1.LabelInstanceType:
+		return corev1.LabelInstanceTypeStable
+	case corev1.LabelFailureDomainBetaZone:
+		return corev1.LabelTopologyZone
+	case corev1.LabelFailureDomainBetaRegion:
+		return corev1.LabelTopologyRegion
+	}
+	return key
 }
 
 func (t *slotTable) taints(s *slot) []corev1.Taint {
