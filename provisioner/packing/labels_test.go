@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"supercargo.dev/provisioner/packing"
@@ -91,6 +92,19 @@ func TestPodsThatNameOrShunAValueOfAnOpenLabelBothHaveAPlace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestOldNamesOfLabelsAreAddedWhereTheyAreMissing(t *testing.T) {
+	labels := map[string]string{corev1.LabelArchStable: "arm64", corev1.LabelTopologyZone: "a", corev1.LabelFailureDomainBetaZone: "set"}
+	want := map[string]string{
+		corev1.LabelArchStable: "arm64", "beta.kubernetes.io/arch": "arm64", corev1.LabelTopologyZone: "a", corev1.LabelFailureDomainBetaZone: "set",
+	}
+	if diff := cmp.Diff(want, packing.WithOldNames(labels)); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if len(labels) != 3 {
+		t.Error("the labels given were changed")
 	}
 }
 

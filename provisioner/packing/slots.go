@@ -109,30 +109,7 @@ func (t *slotTable) labels(s *slot) map[string]string {
 		out[LabelCapacityType] = of.CapacityType
 	}
 	out[LabelNodePool] = pool.Name
-	for old := range t.index { // the keys that a rule looks at
-		if name := stableName(old); name != old && out[name] != "" {
-			out[old] = out[name]
-		}
-	}
-	return out
-}
-
-// stableName is the name of a node label by the one that it had before. Kubelets and cloud
-// controllers give nodes both.
-func stableName(key string) string {
-	switch key {
-	case "beta.kubernetes.io/arch":
-		return corev1.LabelArchStable
-	case "beta.kubernetes.io/os":
-		return corev1.LabelOSStable
-	case corev1.LabelInstanceType:
-		return corev1.LabelInstanceTypeStable
-	case corev1.LabelFailureDomainBetaZone:
-		return corev1.LabelTopologyZone
-	case corev1.LabelFailureDomainBetaRegion:
-		return corev1.LabelTopologyRegion
-	}
-	return key
+	return WithOldNames(out)
 }
 
 func (t *slotTable) taints(s *slot) []corev1.Taint {
