@@ -50,7 +50,9 @@ func (g *group) matches(p *corev1.Pod) bool {
 
 // passesOver tells whether kube-scheduler leaves out a pod that runs, for it is going
 // already. A pod to place stands for its successor.
-func (g *group) passesOver(p *corev1.Pod) bool { return g.kind == groupSpread && p.DeletionTimestamp != nil }
+func (g *group) passesOver(p *corev1.Pod) bool {
+	return g.kind == groupSpread && p.DeletionTimestamp != nil
+}
 
 // spreadRule is one topology spread constraint of a class.
 type spreadRule struct {
