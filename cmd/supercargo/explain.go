@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,11 +15,12 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/insight"
+	"supercargo.dev/recommender/policy"
 )
 
 // explainOptions are the flags of explain workload.
 type explainOptions struct {
-	source
+	connection
 	namespace string
 	files     []string
 	output    string
@@ -48,7 +50,7 @@ workload, how sure the recommendation is, what it is worth, and why it is or is 
 		},
 		RunE: o.run,
 	}
-	o.source.flags(workload)
+	o.flagsForSeveral(workload)
 	f := workload.Flags()
 	f.StringVarP(&o.namespace, "namespace", "n", metav1.NamespaceDefault, "namespace of the workload")
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "dump to read instead of the cluster; - is the standard input")
@@ -63,7 +65,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	default:
 		return usageError{fmt.Errorf("--output is %q, want text, json or yaml", o.output)}
 	}
-	clusters, problems, err := o.read(cmd, o.files)
+	clusters, problems, err := o.scalers(cmd, o.files)
 	if err != nil {
 		return err
 	}
@@ -72,16 +74,23 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.output != "text" {
-		return writeData(cmd.OutOrStdout(), o.output, found)
-	}
-	out := bufio.NewWriter(cmd.OutOrStdout())
-	e := explanation{w: out, s: found}
-	e.write()
-	if err := out.Flush(); err != nil {
+	if err := o.write(cmd.OutOrStdout(), found); err != nil {
 		return fmt.Errorf("writing the explanation, %w", err)
 	}
+	if len(problems) > 0 {
+		return partialError{len(problems)}
+	}
 	return nil
+}
+
+func (o *explainOptions) write(w io.Writer, s *v1alpha1.WorkloadScaler) error {
+	if o.output != "text" {
+		return writeData(w, o.output, s)
+	}
+	out := bufio.NewWriter(w)
+	e := explanation{w: out, s: s}
+	e.write()
+	return out.Flush()
 }
 
 // find returns the one scaler whose target is named.
@@ -149,6 +158,8 @@ func (e *explanation) policy() {
 		return
 	}
 	switch {
+	case p.AutoscalingPolicy == "" && e.s.Annotations[v1alpha1.UpdateModeAnnotation] != "" && policy.SetByHand(e.s):
+		e.printf("Governed by its own update policy, mode %s, set by hand over WorkloadScalerRule %s", p.Mode, e.s.Labels[v1alpha1.RuleLabel])
 	case p.AutoscalingPolicy == "":
 		e.printf("Governed by its own update policy, mode %s", p.Mode)
 	case p.Schedule == "":
