@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
@@ -136,7 +137,7 @@ type check struct {
 
 func (e *examination) checks() []check {
 	out := []check{{"kinds", e.kinds}}
-	for _, component := range []string{"recommender", "provisioner"} {
+	for _, component := range []string{"recommender", "provisioner", "scheduler"} {
 		out = append(out, check{"leader of " + component, func(ctx context.Context) finding { return e.leader(ctx, component) }})
 	}
 	return append(out,
@@ -173,25 +174,34 @@ func (e *examination) leader(ctx context.Context, component string) finding {
 		f := failure(err, remedy)
 		if apierrors.IsNotFound(err) {
 			f.Message = fmt.Sprintf("nobody ever held the lease %s/%s", e.namespace, name)
-			if component == "provisioner" { // the two halves run without each other
+			switch component { // each part runs without the others
+			case "provisioner":
 				f.Verdict, f.Remedy = verdictWarning, "no nodes are bought or consolidated; start the provisioner if they should be"
+			case "scheduler":
+				f.Verdict, f.Remedy = verdictWarning, "pods with schedulerName supercargo-scheduler stay pending; start it if there are such pods"
 			}
 		}
 		return f
 	}
-	holder, age := "", time.Duration(0)
-	if lease.Spec.HolderIdentity != nil {
-		holder = *lease.Spec.HolderIdentity
+	f := e.led(&lease.Spec)
+	if f.Verdict != verdictOK {
+		f.Remedy = remedy
 	}
-	if lease.Spec.RenewTime != nil {
-		age = e.now.Sub(lease.Spec.RenewTime.Time).Round(time.Second)
+	return f
+}
+
+// led says who holds a lease. A leader that stops gives its lease up, and leaves it without a holder.
+func (e *examination) led(lease *coordinationv1.LeaseSpec) finding {
+	holder := ptr.Deref(lease.HolderIdentity, "")
+	if holder == "" || lease.RenewTime == nil || lease.LeaseDurationSeconds == nil {
+		return finding{Verdict: verdictFailed, Message: "nobody leads: nobody holds the lease"}
 	}
-	if holder == "" || lease.Spec.LeaseDurationSeconds == nil || age > 2*time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second {
-		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder), Remedy: remedy}
+	if age := e.now.Sub(lease.RenewTime.Time).Round(time.Second); age > 2*time.Duration(*lease.LeaseDurationSeconds)*time.Second {
+		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder)}
 	}
 	since := ""
-	if lease.Spec.AcquireTime != nil {
-		since = ", for " + e.now.Sub(lease.Spec.AcquireTime.Time).Round(time.Second).String()
+	if lease.AcquireTime != nil {
+		since = ", for " + e.now.Sub(lease.AcquireTime.Time).Round(time.Second).String()
 	}
 	return finding{Verdict: verdictOK, Message: holder + since}
 }
@@ -233,7 +243,7 @@ func (e *examination) webhook(ctx context.Context) finding {
 	prover := admission.NewProver(e.client, e.namespace, "supercargo-recommender", clock.RealClock{}, uint64(e.now.UnixNano())) //nolint:gosec // a seed
 	if err := prover.Prove(ctx); err != nil {
 		return failure(fmt.Errorf("%w: new pods keep the requests of their templates, and none is replaced for a recommendation", err),
-			"can the API server reach the service "+admission.ServiceName+" in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
+			"can the API server reach the Service "+admission.ServiceName+" in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
 	}
 	return finding{Verdict: verdictOK, Message: "a pod created as a dry run was mutated"}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,16 +36,39 @@ func TestDoctorReadsThePauseSwitchAsTheRecommenderDoes(t *testing.T) {
 	}
 }
 
-func TestDoctorReadsALeaseThatNobodySaysSinceWhen(t *testing.T) {
-	e := examine()
-	lease := &coordinationv1.Lease{}
-	lease.Namespace, lease.Name = e.namespace, "supercargo-recommender"
-	lease.Spec.HolderIdentity, lease.Spec.LeaseDurationSeconds = ptr.To("a"), ptr.To[int32](15)
-	lease.Spec.RenewTime = ptr.To(metav1.NewMicroTime(e.now))
-	if err := e.client.Create(t.Context(), lease); err != nil {
-		t.Fatal(err)
-	}
-	if got := e.leader(t.Context(), "recommender"); got.Verdict != verdictOK || got.Message != "a" {
-		t.Errorf("%+v", got)
+func TestWhoLeadsIsReadFromTheLease(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(ago time.Duration) *metav1.MicroTime { return &metav1.MicroTime{Time: now.Add(-ago)} }
+	for name, tc := range map[string]struct {
+		lease   coordinationv1.LeaseSpec
+		verdict verdict
+		message string
+	}{
+		"a lease that is renewed": {
+			coordinationv1.LeaseSpec{HolderIdentity: new("a"), LeaseDurationSeconds: ptr.To[int32](15), RenewTime: at(5 * time.Second), AcquireTime: at(time.Hour)},
+			verdictOK, "a, for 1h0m0s",
+		},
+		"a holder that is gone": {
+			coordinationv1.LeaseSpec{HolderIdentity: new("a"), LeaseDurationSeconds: ptr.To[int32](15), RenewTime: at(time.Minute), AcquireTime: at(time.Hour)},
+			verdictFailed, `last renewed 1m0s ago by "a"`,
+		},
+		"a lease that was given up": {
+			coordinationv1.LeaseSpec{HolderIdentity: new(""), LeaseDurationSeconds: ptr.To[int32](1), RenewTime: at(0), AcquireTime: at(0)},
+			verdictFailed, "nobody holds the lease",
+		},
+		"a lease that says not since when": {
+			coordinationv1.LeaseSpec{HolderIdentity: new("a"), LeaseDurationSeconds: ptr.To[int32](15), RenewTime: at(0)}, verdictOK, "a",
+		},
+		"a lease that nobody ever renewed": {
+			coordinationv1.LeaseSpec{HolderIdentity: new("a"), LeaseDurationSeconds: ptr.To[int32](15)}, verdictFailed, "nobody holds the lease",
+		},
+		"an empty lease": {coordinationv1.LeaseSpec{}, verdictFailed, "nobody holds the lease"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := (&examination{now: now}).led(&tc.lease)
+			if got.Verdict != tc.verdict || !strings.Contains(got.Message, tc.message) {
+				t.Errorf("got %+v, want %s with %q", got, tc.verdict, tc.message)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +20,7 @@ import (
 
 // explainOptions are the flags of explain workload.
 type explainOptions struct {
-	source
+	connection
 	namespace string
 	files     []string
 	output    string
@@ -49,7 +50,7 @@ workload, how sure the recommendation is, what it is worth, and why it is or is 
 		},
 		RunE: o.run,
 	}
-	o.source.flags(workload)
+	o.flagsForSeveral(workload)
 	f := workload.Flags()
 	f.StringVarP(&o.namespace, "namespace", "n", metav1.NamespaceDefault, "namespace of the workload")
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "dump to read instead of the cluster; - is the standard input")
@@ -64,7 +65,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	default:
 		return usageError{fmt.Errorf("--output is %q, want text, json or yaml", o.output)}
 	}
-	clusters, problems, err := o.read(cmd, o.files)
+	clusters, problems, err := o.scalers(cmd, o.files)
 	if err != nil {
 		return err
 	}
@@ -73,16 +74,23 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.output != "text" {
-		return writeData(cmd.OutOrStdout(), o.output, found)
-	}
-	out := bufio.NewWriter(cmd.OutOrStdout())
-	e := explanation{w: out, s: found}
-	e.write()
-	if err := out.Flush(); err != nil {
+	if err := o.write(cmd.OutOrStdout(), found); err != nil {
 		return fmt.Errorf("writing the explanation, %w", err)
 	}
+	if len(problems) > 0 {
+		return partialError{len(problems)}
+	}
 	return nil
+}
+
+func (o *explainOptions) write(w io.Writer, s *v1alpha1.WorkloadScaler) error {
+	if o.output != "text" {
+		return writeData(w, o.output, s)
+	}
+	out := bufio.NewWriter(w)
+	e := explanation{w: out, s: s}
+	e.write()
+	return out.Flush()
 }
 
 // find returns the one scaler whose target is named.

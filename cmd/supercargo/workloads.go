@@ -47,7 +47,7 @@ func (s *selection) complete() error {
 // workloadsOptions are the flags of workloads.
 type workloadsOptions struct {
 	selection
-	source
+	connection
 	sort   string
 	output string
 	limit  int
@@ -84,7 +84,7 @@ kubeconfig, or those of several --context.`,
 		RunE: o.run,
 	}
 	o.selection.flags(cmd)
-	o.source.flags(cmd)
+	o.flagsForSeveral(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.Cluster, "cluster", "", "cluster, as a glob on the context or file that it was read from, where there are several")
 	f.StringVar(&o.sort, "sort", string(insight.SortNet), "what comes first: "+keys())
@@ -120,7 +120,7 @@ func (o *workloadsOptions) run(cmd *cobra.Command, args []string) error {
 	default:
 		return usageError{fmt.Errorf("--output is %q, want table, wide, json or yaml", o.output)}
 	}
-	clusters, problems, err := o.read(cmd, args)
+	clusters, problems, err := o.scalers(cmd, args)
 	if err != nil {
 		return err
 	}

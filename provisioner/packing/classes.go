@@ -19,6 +19,9 @@ type class struct {
 	shared []sharedVolume
 	// blocked pods wait for a volume that another pod has to itself.
 	blocked bool
+	// claims are the names of the resource claims of the pods: which devices would meet
+	// them where is not known here, so that no slot fits.
+	claims []string
 
 	// fits holds the slots that the pod's own rules allow: labels, taints,
 	// resources and host ports on an empty node.
@@ -48,6 +51,9 @@ func compileClasses(pods []Pod, f *fingerprinter) ([]*class, error) {
 		c, ok := byKey[string(key)]
 		if !ok {
 			c = &class{rep: &pods[i], ports: hostPorts(pods[i].Pod), priority: priorityOf(pods[i].Pod)}
+			for k := range pods[i].Spec.ResourceClaims {
+				c.claims = append(c.claims, pods[i].Spec.ResourceClaims[k].Name)
+			}
 			byKey[string(key)] = c
 			out = append(out, c)
 		}

@@ -121,7 +121,7 @@ func (c *compiled) bundles(host *class, guests []*class, together bool) []*unit 
 // others are reported under their own rules.
 func (c *compiled) whole(u *unit) []*unit {
 	u.fits.each(func(s int) bool {
-		if !u.req.fits(c.t.all[s].free) || portsConflict(u.ports, c.t.all[s].ports) {
+		if c.copies(u, s, 1) == 0 {
 			u.fits.clear(s)
 		}
 		return true
@@ -150,11 +150,11 @@ func (c *compiled) whole(u *unit) []*unit {
 // the others can only wait for room beside them.
 func (c *compiled) most(cl *class) []*unit {
 	n := 0
-	for i := range c.t.all {
-		if cl.fits.has(i) {
-			n = max(n, cl.req.times(c.t.all[i].free, len(cl.pods)))
-		}
-	}
+	one := newUnit(c.groups, []part{{cl, 1}}, nil)
+	cl.fits.each(func(i int) bool {
+		n = max(n, c.copies(one, i, len(cl.pods)))
+		return n < len(cl.pods)
+	})
 	for ; n > 0; n-- {
 		u := newUnit(c.groups, []part{{cl, n}}, cl.pods[:n])
 		if u.consistent(c.groups) {
@@ -162,4 +162,13 @@ func (c *compiled) most(cl *class) []*unit {
 		}
 	}
 	return []*unit{newUnit(c.groups, []part{{cl, 1}}, cl.pods)}
+}
+
+// copies is how many copies of a unit, at most limit, a slot holds with nothing else
+// that is to be placed.
+func (c *compiled) copies(u *unit, slot, limit int) int {
+	if !u.req.fits(c.t.all[slot].free) {
+		return 0
+	}
+	return newBin(c.t, slot).roomAnySlot(c.groups, &item{u: u}, limit)
 }

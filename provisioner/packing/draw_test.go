@@ -207,6 +207,9 @@ func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 && d.chance("namespaces", 3) {
 		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
 	}
+	if d.chance("claims", 15) {
+		b.p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimTemplateName: ptr.To("one-gpu")}}
+	}
 	mounts := d.n("mounts", 0, 11)
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()

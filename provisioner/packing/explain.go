@@ -76,6 +76,8 @@ func (x *explainer) class(c *class) Unplaced {
 	for i := range t.all {
 		s := &t.all[i]
 		switch {
+		case len(c.claims) > 0:
+			counts[fmt.Sprintf("%s(%s)", RuleClaims, strings.Join(c.claims, ", "))]++
 		case c.blocked && !x.s.c.p.yielding[int(c.pods[0])]:
 			counts[RuleVolumeInUse]++
 		case !affinity.has(i):
@@ -130,7 +132,7 @@ func (x *explainer) leftOut() (unavailable, tooLarge int) {
 func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	comp := x.s.c
 	free := s.free
-	for r, want := range c.req {
+	for r, want := range c.asks(s) {
 		if want > 0 && want > free[r] {
 			if s.existing && want <= comp.d.room(comp.p.Nodes[s.node].Allocatable)[r] {
 				return RuleExistingTaken
@@ -226,6 +228,8 @@ func (x *explainer) message(reasons []Reason) string {
 func (x *explainer) remedy(c *class, reasons []Reason) string {
 	rules := []struct{ rule, text string }{
 		{RuleTimeBudget, "raise the time budget"},
+		{RuleClaims, "request the device as an extended resource in spec.containers[].resources.requests, or add a node that has it: " +
+			"no node is bought for spec.resourceClaims, for it is not known which would have the devices"},
 		{RulePoolLimit, "raise spec.limits of the NodePool"},
 		{RuleMinValues, "lower minValues in the NodePool's spec.template.spec.requirements, or allow more instance types"},
 		{RuleAntiAffinity, "relax spec.affinity.podAntiAffinity to preferred, or allow more domains of its topologyKey"},

@@ -68,6 +68,10 @@ func (f *fingerprinter) of(p *Pod) ([]byte, error) {
 		}
 	}
 	f.sep()
+	for i := range p.Spec.ResourceClaims {
+		f.str(p.Spec.ResourceClaims[i].Name)
+	}
+	f.sep()
 	f.ports(p.Spec.Containers)
 	f.ports(p.Spec.InitContainers)
 	f.volumes(p)

@@ -271,6 +271,7 @@ type Reason struct {
 // Rules that remove options, in the order in which they are tried.
 const (
 	RuleUnavailable   = "offering unavailable"
+	RuleClaims        = "dynamic resource allocation"
 	RuleNodeAffinity  = "node affinity"
 	RuleVolumeZone    = "volume node affinity"
 	RuleVolumeInUse   = "volume in use by another pod"

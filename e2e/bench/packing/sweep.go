@@ -38,18 +38,18 @@ func (r *sweepResult) String() string {
 
 // sweep compares both engines on odd mixes: small ones, and ones that rules dominate. It is about cost, not speed.
 func (s *settings) sweep(ctx context.Context, w io.Writer) (*sweepResult, error) {
-	if !s.wants(sweep) {
+	if !s.Wants(sweep) {
 		return nil, nil //nolint:nilnil // nothing was asked for
 	}
 	n := sweepFull
-	if s.short {
+	if s.Short {
 		n = sweepShort
 	}
 	out := &sweepResult{worst: math.NaN()}
 	logs, compared := 0.0, 0
 	for _, kind := range mix.Odd() {
 		for k := range n {
-			seed := s.seed + uint64(k)
+			seed := s.Seed + uint64(k)
 			in, err := kind.Make(seed)
 			if err != nil {
 				return nil, fmt.Errorf("making the mix %q, %w", kind.Name, err)
