@@ -26,6 +26,10 @@ const (
 	RiskAnnotation = GroupName + "/interruptions-per-hour"
 	// PlannedPodsAnnotation on a NodeClaim holds the UIDs of the pods that it was made for, separated by commas.
 	PlannedPodsAnnotation = GroupName + "/planned-pods"
+	// PlannedSuccessorsAnnotation on a node, or on the NodeClaim that becomes it, says as JSON for how many pods of which owners a
+	// consolidation planned room there (provisioner/succession). It means nothing any more once the nodes that it names are gone, or
+	// after 10 minutes.
+	PlannedSuccessorsAnnotation = GroupName + "/planned-successors"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
 	// UpdateModeAnnotation on a WorkloadScaler that a WorkloadScalerRule created holds the UpdateMode that a person set for this one

@@ -223,11 +223,21 @@ func (e *explanation) worth() {
 		return
 	}
 	e.printf("A MONTH saves $%s and spends $%s: $%s net", dollars(item.Savings), dollars(item.Reinvestment), dollars(item.Net))
-	if item.Realisable != nil {
-		e.printf(", of which packing realises $%s", dollars(item.Realisable))
-	}
-	e.printf("; priority %s\n", dollars(item.Priority))
+	e.printf("%s; priority %s\n", realised(item.OnNodePools, item.Realisable), dollars(item.Priority))
 	e.printf("APPLIED to %d of %d pods; %d resized in place, %d replaced so far\n", item.UpToDate, item.Pods, e.s.Status.Applied.Resized, e.s.Status.Applied.Recreated)
+}
+
+// realised says what packing makes of the net impact of one workload, and of which part of it.
+func realised(onNodePools, realisable *float64) string {
+	switch {
+	case realisable == nil && onNodePools == nil:
+		return ""
+	case realisable == nil:
+		return ", none of it on nodes of NodePools"
+	case onNodePools == nil: // of a version that did not name the part
+		return fmt.Sprintf(", of which packing realises $%.2f", *realisable)
+	}
+	return fmt.Sprintf(", $%.2f of it on nodes of NodePools, where packing realises $%.2f", *onNodePools, *realisable)
 }
 
 func (e *explanation) conditions() {

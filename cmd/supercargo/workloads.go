@@ -218,10 +218,15 @@ func sentence(t insight.Totals, shown int) string {
 		fmt.Fprintf(&b, ", %d shown", shown)
 	}
 	fmt.Fprintf(&b, ": $%.2f a month saved by lowering requests, $%.2f spent by raising them, $%.2f net", t.Savings, t.Reinvestment, t.Net)
-	if t.Realisable != nil {
-		fmt.Fprintf(&b, ", of which packing realises $%.2f", *t.Realisable)
-	}
 	b.WriteString(".")
+	switch { // of those at full confidence only, so these are no parts of the net above
+	case t.OnNodePools != nil && t.Realisable != nil:
+		fmt.Fprintf(&b, " What is sure falls with $%.2f on nodes of NodePools, where packing realises $%.2f.", *t.OnNodePools, *t.Realisable)
+	case t.OnNodePools != nil:
+		b.WriteString(" None of what is sure falls on nodes of NodePools.")
+	case t.Realisable != nil: // of a version that did not name the part
+		fmt.Fprintf(&b, " Packing realises $%.2f.", *t.Realisable)
+	}
 	if t.Unknown > 0 {
 		fmt.Fprintf(&b, " The impact of %d is not known yet.", t.Unknown)
 	}

@@ -49,14 +49,15 @@ func (w *world) history(deployments []string) (path string) {
 	return path
 }
 
-// bareNodes boots machines that belong to nobody's NodePool.
-func (w *world) bareNodes(n int) {
+// bareNodes boots machines that belong to nobody's NodePool: so many of a general type, and others.
+func (w *world) bareNodes(n int, others ...sim.Alternative) {
 	w.t.Helper()
-	for i := range n {
-		_, err := w.cloud.Create(w.t.Context(), &sim.CreateRequest{
-			ClientToken:  fmt.Sprintf("scenario-%d", i),
-			Alternatives: []sim.Alternative{{InstanceType: "m6i.2xlarge", Zone: "us-east-1a", CapacityType: "on-demand"}},
-		})
+	all := others
+	for range n {
+		all = append(all, sim.Alternative{InstanceType: "m6i.2xlarge", Zone: "us-east-1a", CapacityType: "on-demand"})
+	}
+	for i, machine := range all {
+		_, err := w.cloud.Create(w.t.Context(), &sim.CreateRequest{ClientToken: fmt.Sprintf("scenario-%d", i), Alternatives: []sim.Alternative{machine}})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -70,8 +71,8 @@ func (w *world) bareNodes(n int) {
 				}
 			}
 		}
-		if ready != n {
-			return fmt.Sprintf("%d of %d", ready, n)
+		if ready != len(all) {
+			return fmt.Sprintf("%d of %d", ready, len(all))
 		}
 		return ""
 	})

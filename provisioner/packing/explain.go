@@ -168,42 +168,6 @@ func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	return x.topologyRule(c, i)
 }
 
-// topologyRule names the rule about other pods that rejects a slot as things
-// stand at the end.
-func (x *explainer) topologyRule(c *class, i int) string {
-	t := &c.topology
-	groups := x.s.c.groups
-	value := func(g *group) int32 { return x.s.c.t.byLabel(g.key).of[i] }
-	for _, gi := range t.affinity {
-		if g := groups[gi]; g.hostname || value(g) < 0 || g.matched[value(g)] == 0 {
-			return fmt.Sprintf("%s(%s)", RulePodAffinity, g.key)
-		}
-	}
-	for k := range t.spread {
-		g := groups[t.spread[k].group]
-		if g.hostname {
-			continue
-		}
-		if v := value(g); v < 0 || g.matched[v]+1-t.spread[k].minimum(g) > t.spread[k].maxSkew {
-			return fmt.Sprintf("%s(%s)", RuleSpread, g.key)
-		}
-	}
-	for _, gi := range t.anti {
-		if g := groups[gi]; g.hostname || value(g) >= 0 && g.matched[value(g)] > 0 {
-			return fmt.Sprintf("%s(%s)", RuleAntiAffinity, g.key)
-		}
-	}
-	for _, gi := range t.matches {
-		if g := groups[gi]; g.kind == groupAnti && (g.hostname || value(g) >= 0 && g.owners[value(g)] > 0) {
-			return fmt.Sprintf("%s(%s)", RuleAntiAffinity, g.key)
-		}
-	}
-	for k := range t.spread {
-		return fmt.Sprintf("%s(%s)", RuleSpread, groups[t.spread[k].group].key)
-	}
-	return RuleExistingTaken
-}
-
 func (x *explainer) message(reasons []Reason) string {
 	total := 0
 	parts := make([]string, 0, len(reasons))

@@ -207,6 +207,9 @@ func (f *feasibility) preferences(c *class, soft []int, price float64) {
 	if a := c.rep.Spec.Affinity; a != nil && a.NodeAffinity != nil {
 		for i := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
 			pref := &a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[i]
+			if len(pref.Preference.MatchExpressions) == 0 && len(pref.Preference.MatchFields) == 0 {
+				continue // kube-scheduler scores nothing for it
+			}
 			broken := c.fits.clone()
 			broken.andNot(f.term(&pref.Preference))
 			if !broken.empty() {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"supercargo.dev/provisioner/packing"
@@ -45,5 +46,21 @@ func TestADomainWithoutNodesCountsForASpreadOnlyIfOneWillBeThere(t *testing.T) {
 				t.Errorf("%d pods unplaced, want %d: %+v", len(plan.Unplaced), tc.unplaced, plan.Unplaced)
 			}
 		})
+	}
+}
+
+// TestThePlaceOfAPodThatIsGoingCountsAsItsSuccessors has pods of a StatefulSet on a node that is drained, of which some have begun
+// to end: each is made anew, and that is the pod to place.
+func TestThePlaceOfAPodThatIsGoingCountsAsItsSuccessors(t *testing.T) {
+	app := map[string]string{"app": "db"}
+	p := packing.Problem{Pools: []packing.Pool{pool("default", listed(false))}}
+	for i := range 6 {
+		b := makePod(fmt.Sprintf("db-%d", i)).req(500, 512).label("app", "db").spread(corev1.LabelTopologyZone, 1, corev1.DoNotSchedule, app)
+		b.p.DeletionTimestamp, b.p.Finalizers = ptr.To(metav1.Now()), []string{"x"}
+		p.Pods = append(p.Pods, b.pod())
+	}
+	plan := solve(t, &p)
+	if got := zonesOf(&plan); got[zones[0]] != 2 || got[zones[1]] != 2 || got[zones[2]] != 2 {
+		t.Errorf("pods per zone %v, want two in each", got)
 	}
 }

@@ -53,7 +53,10 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 	w := sh.scratch
 	w.reset()
 	var weighted, mean, burst [resources]float64
-	var largest [resources]struct{ value, burst float64 }
+	var largest [resources]struct {
+		value, burst float64
+		sure         bool
+	}
 	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
@@ -78,9 +81,10 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			}
 			weighted[r] += n * value
 			burst[r] += n * covered
-			// Of fewer samples than this the percentile is the highest: a pod that has just started would sway everything.
-			if value > largest[r].value && n*(100-rule.Percentile) >= 100 {
-				largest[r].value, largest[r].burst = value, covered
+			// Of fewer samples than this the percentile is the highest: beside others a pod that has just started must not sway everything.
+			sure := n*(100-rule.Percentile) >= 100
+			if l := &largest[r]; sure && !l.sure || sure == l.sure && value > l.value {
+				l.value, l.burst, l.sure = value, covered, sure
 			}
 			mean[r] += n * k.mean(s.scales[r])
 		}
@@ -101,7 +105,7 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			o.mean = mean[r] / float64(o.samples)
 			o.value = weighted[r] / float64(o.samples)
 			o.burst = burst[r] / float64(o.samples)
-			if rule.Largest && largest[r].value > o.value {
+			if rule.Largest {
 				o.value, o.burst = largest[r].value, largest[r].burst
 			}
 		}

@@ -391,3 +391,31 @@ func TestAnEvictionThatABudgetBlocksSpendsNoneOfTheRate(t *testing.T) {
 		t.Errorf("once the budget has room: %+v, %v", out, err)
 	}
 }
+
+func TestTheOnlyReplicaWithAVolumeIsEvicted(t *testing.T) {
+	p := pod("a", 1, func(p *corev1.Pod) {
+		p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	})
+	r := request(t, v1alpha1.UpdateModeReCreate, policy.Rules{}, p)
+	b := newBench(t, p.DeepCopy(), r.Workload.Object.(*appsv1.Deployment).DeepCopy())
+	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Recreated != 1 {
+		t.Fatalf("outcome %+v, error %v", out, err)
+	}
+	d := &appsv1.Deployment{}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(r.Workload.Object), d); err != nil {
+		t.Fatal(err)
+	}
+	// Two pods may not be able to hold the volume at once, so a rolling update could wait for ever.
+	if diff := cmp.Diff([]string{"a"}, b.evictions); diff != "" || d.Spec.Template.Annotations[RolloutAnnotation] != "" {
+		t.Errorf("template annotations %v, evictions %s", d.Spec.Template.Annotations, diff)
+	}
+}
+
+func TestWhatIsNotManagedIsComparedWithWhatThePodAskedFor(t *testing.T) {
+	p := pod("a", 1, resized(Record{Hash: "h"}, "100m", "2Gi")) // somebody else changed its memory
+	changes := request(t, v1alpha1.UpdateModeInPlace, policy.Rules{Resources: []corev1.ResourceName{corev1.ResourceCPU}}, p).Changes
+	want := []policy.Deviation{{Container: "app", Resource: corev1.ResourceMemory, Field: "requests", Current: "2Gi", Desired: "1Gi"}}
+	if d := cmp.Diff(want, changes[0].Deviations); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
