@@ -53,7 +53,6 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 	w := sh.scratch
 	w.reset()
 	var weighted, mean, burst [resources]float64
-	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
 			if !rule.Pooled {
@@ -74,7 +73,7 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			value := k.percentile(rule.Percentile/100, s.scales[r])
 			weighted[r] += n * value
 			if rule.Burst > 0 {
-				burst[r] += n * k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+				burst[r] += n * k.burst(float64(rule.Burst), 1+rule.Overhead, value, s.scales[r])
 			}
 			mean[r] += n * k.mean(s.scales[r])
 		}
@@ -89,7 +88,7 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			o.samples, o.peak, o.mean = k.total, s.scales[r].at(k.top), k.mean(s.scales[r])
 			o.value = k.percentile(rule.Percentile/100, s.scales[r])
 			if rule.Burst > 0 {
-				o.burst = k.burst(p.worth(r, newcomer), 1+rule.Overhead, o.value, s.scales[r])
+				o.burst = k.burst(float64(rule.Burst), 1+rule.Overhead, o.value, s.scales[r])
 			}
 		} else if o.samples > 0 {
 			o.mean = mean[r] / float64(o.samples)
