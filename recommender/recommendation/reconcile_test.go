@@ -169,7 +169,7 @@ func TestAScalerIsRecommendedScoredAndPricedAndOnlyWrittenWhenItChanges(t *testi
 }
 
 func TestAnOOMKillIsCountedOnceAndRaisesMemoryAtOnce(t *testing.T) {
-	for name, ahead := range map[string]time.Duration{"": 0, "by a node whose clock is a month ahead": 30 * 24 * time.Hour} {
+	for name, ahead := range map[string]time.Duration{"when it was": 0, "by a node whose clock is a month ahead": 30 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) { countedOnce(t, ahead) })
 	}
 }
