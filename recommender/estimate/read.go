@@ -80,8 +80,9 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			}
 			weighted[r] += n * value
 			burst[r] += n * covered
-			// Of fewer samples than this the percentile is the highest: beside others a pod that has just started must not sway everything.
-			sure := n*(100-rule.Percentile) >= 100
+			// Of fewer samples than this the percentile is the highest or the next: beside others a pod that has just started must
+			// not sway everything.
+			sure := n*(100-rule.Percentile) >= 200
 			if l := &largest[r]; sure && !l.sure || sure == l.sure && value > l.value {
 				l.value, l.burst, l.sure = value, covered, sure
 			}
