@@ -47,6 +47,8 @@ func (c *Controller) Register(mgr manager.Manager) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			c.nominations.opened(ctx, req.Name)
+			// A pod that finds its place taken waits for no reminder.
+			c.Trigger()
 			return reconcile.Result{}, nil
 		}))
 	if err != nil {
