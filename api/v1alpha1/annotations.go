@@ -3,7 +3,8 @@ package v1alpha1
 const (
 	// SpotAnnotation on a pod, or on a namespace for all its pods, states a SpotTolerance. The pod's own wins.
 	SpotAnnotation = GroupName + "/spot"
-	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods.
+	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods. On a pod, or
+	// in a pod template, it does so for that pod.
 	DisabledAnnotation = GroupName + "/disabled"
 	// RecommendationAnnotation on a pod holds the hash of the recommendation that was applied to it.
 	RecommendationAnnotation = GroupName + "/recommendation"
@@ -31,6 +32,9 @@ const (
 	PlannedSuccessorsAnnotation = GroupName + "/planned-successors"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
+	// UpdateModeAnnotation on a WorkloadScaler that a WorkloadScalerRule created holds the UpdateMode that a person set for this one
+	// workload: it stands over the rule's until it is taken off.
+	UpdateModeAnnotation = GroupName + "/update-mode"
 	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it
 	// as if the workload itself had the label.
 	RuntimeLabel = GroupName + "/runtime"

@@ -222,6 +222,9 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 		return packing.Node{}, fmt.Errorf("listing pods of node %q, %w", n.Name(), err)
 	}
 	node := packing.Node{Name: n.Name(), Labels: n.Labels(), Taints: n.Taints(), Allocatable: n.Allocatable(), Price: math.NaN()}
+	if !n.Registered() {
+		node.Labels = packing.WithOldNames(node.Labels)
+	}
 	for _, pod := range pods {
 		if podutils.IsTerminal(pod) {
 			continue

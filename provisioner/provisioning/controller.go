@@ -144,6 +144,7 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 	}
 	c.cluster.Protect(ctx, s, plan.Bindings)
 	c.explain(s, plan, blocked)
+	c.explainPreferences(plan)
 	// Machines first: they take longest, and a nomination is one write for each of maybe thousands of pods.
 	denied, err := c.launch(ctx, s, plan.Nodes)
 	c.nominations.bind(ctx, s, plan.Bindings)
