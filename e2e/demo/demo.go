@@ -99,6 +99,8 @@ type story struct {
 	report   Report
 	began    time.Time
 	mark     observe.Snapshot // the end of the last stage
+	// spot are the prices then, by instance type and zone.
+	spot map[string]map[string]float64
 }
 
 // Run tells the story. The error is a *BrokenError where an invariant did not hold or a step did not come to its end, and

@@ -75,6 +75,9 @@ func (p *plain) stage(s Stage) { p.line("== " + stageLine(s)) }
 func stageLine(s Stage) string {
 	text := fmt.Sprintf("%s: %d nodes (%d spot), $%.4f/h, at least $%.4f/h; %s", strings.ToUpper(s.Name), s.Nodes, s.Spot, s.USDPerHour, s.LowerBound,
 		compare(s.Requested, s.Used))
+	if s.PricesMoved {
+		text += "; spot prices moved meanwhile"
+	}
 	return fmt.Sprintf("%s; %d pods restarted, %d budgets violated; %.0f s", text, s.Restarted, len(s.Violations), s.Seconds)
 }
 

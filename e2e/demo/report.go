@@ -28,6 +28,8 @@ type Stage struct {
 	LedgerUSDPerHour float64 `json:"ledgerUSDPerHour"`
 	// LowerBound in USD per hour: no packing of the same pods costs less.
 	LowerBound float64 `json:"lowerBoundUSDPerHour"`
+	// PricesMoved since the end of the step before: the market moves every few minutes, and the bound is at the prices of its moment.
+	PricesMoved bool `json:"spotPricesMoved"`
 	// Requested and Used by all pods.
 	Requested Amounts `json:"requested"`
 	Used      Amounts `json:"used"`

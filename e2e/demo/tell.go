@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -58,11 +59,14 @@ func (s *story) close(ctx context.Context, name string, end observe.Snapshot) er
 		templates = append(templates, &daemons.Items[i])
 	}
 	shelf := observe.Shelf{Region: s.region, Families: apps.Families(), Sizes: apps.Sizes(), Zones: apps.Zones()}
-	bound, err := observe.LowerBound(ctx, shelf, s.observer.Prices(), s.observer.Pods(), templates)
+	prices := s.observer.Prices()
+	bound, err := observe.LowerBound(ctx, shelf, prices, s.observer.Pods(), templates)
 	if err != nil {
 		return err
 	}
 	stage := stageOf(name, s.mark, end, bound)
+	stage.PricesMoved = s.spot != nil && !reflect.DeepEqual(s.spot, prices.Spot)
+	s.spot = prices.Spot
 	s.report.Stages = append(s.report.Stages, stage)
 	s.show.stage(stage)
 	s.mark = end

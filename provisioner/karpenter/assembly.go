@@ -160,7 +160,7 @@ func (m *Machinery) Controllers(ctx context.Context, plan func(), hooks ...cloud
 		nodepoolvalidation.NewController(clk, kube, cp),
 		podevents.NewController(clk, kube, cp),
 		nodeclaimconsistency.NewController(clk, kube, cp, recorder),
-		nodeclaimlifecycle.NewController(clk, kube, cp, recorder, poolHealth, nil),
+		nodeclaimlifecycle.NewController(clk, kube, cp, recorder, poolHealth, hooks),
 		nodeclaimgarbagecollection.NewController(clk, kube, cp),
 		nodeclaimdisruption.NewController(clk, kube, cp),
 		nodeclaimhydration.NewController(kube, cp),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,8 @@ type Controller struct {
 	breaker     *Breaker
 	nominations *nominations
 	metrics     *Metrics
+	// began is when the last round did, in nanoseconds of Unix time.
+	began atomic.Int64
 }
 
 // Config is what a Controller is made of. Every field is required.
@@ -105,6 +108,7 @@ func (c *Controller) Start(ctx context.Context) error {
 
 // round plans and launches once. It reports whether another round is due although nothing may trigger it.
 func (c *Controller) round(ctx context.Context) (again bool, err error) {
+	c.began.Store(c.clock.Now().UnixNano())
 	s, err := c.cluster.Snapshot(ctx)
 	if errors.Is(err, karpenter.ErrNotSynced) {
 		log.FromContext(ctx).V(1).Info("waiting", "reason", err.Error())

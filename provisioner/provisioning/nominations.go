@@ -145,6 +145,21 @@ func (n *nominations) places() map[types.UID]string {
 	return out
 }
 
+// awaited says whether a pod was planned on a node that takes no pods yet, or on a claim.
+func (n *nominations) awaited(ctx context.Context, pod types.UID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if to, ok := n.nodes[pod]; ok {
+		return !n.open(ctx, to.node)
+	}
+	for _, refs := range n.pods {
+		if slices.ContainsFunc(refs, func(ref podRef) bool { return ref.uid == pod }) {
+			return true
+		}
+	}
+	return false
+}
+
 // forget drops a claim.
 func (n *nominations) forget(claim string) {
 	n.mu.Lock()

@@ -47,6 +47,8 @@ func (c *Controller) Register(mgr manager.Manager) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			c.nominations.opened(ctx, req.Name)
+			// A pod that finds its place taken waits for no reminder.
+			c.Trigger()
 			return reconcile.Result{}, nil
 		}))
 	if err != nil {
@@ -68,7 +70,11 @@ func (c *Controller) reconcilePod(ctx context.Context, req reconcile.Request) (r
 		return reconcile.Result{}, nil
 	}
 	c.nominations.restore(ctx, pod)
-	c.Trigger()
+	// kube-scheduler tries pods whose node is on its way again and again, and writes that down. That is no news, and would keep the
+	// batch of a pod that nobody has planned open for as long as it may be.
+	if !c.nominations.awaited(ctx, pod.UID) || c.clock.Since(time.Unix(0, c.began.Load())) >= reminder {
+		c.Trigger()
+	}
 	return reconcile.Result{RequeueAfter: reminder}, nil
 }
 

@@ -10,11 +10,11 @@ import (
 type State int
 
 const (
-	// Gone: it is not there.
+	// Gone is a node that is not there.
 	Gone State = iota
-	// Going: it is closed to pods, and its own are moved.
+	// Going is one that is closed to pods, while its own are moved.
 	Going
-	// Stays: it is open to pods.
+	// Stays is one that is open to pods.
 	Stays
 )
 

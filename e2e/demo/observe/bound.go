@@ -19,8 +19,9 @@ import (
 	"supercargo.dev/recommender/demand"
 )
 
-// boundBudget is the time that the search for a bound may take. A bound is valid whenever it is asked for.
-const boundBudget = 3 * time.Second
+// boundBudget is the time that the search for a bound may take. It needs a fraction of a second; cut short on a busy machine, the
+// bound would hold too and be lower than it was a stage before, for no reason that a reader could see.
+const boundBudget = 20 * time.Second
 
 // Shelf is what may be bought: the part of a region that a NodePool allows.
 type Shelf struct {
