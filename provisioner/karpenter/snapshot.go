@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/controllers/state"
 	karpsched "sigs.k8s.io/karpenter/pkg/scheduling"
@@ -154,11 +156,16 @@ func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.
 	out := make([]packing.Pod, len(pods))
 	for i, pod := range pods {
 		volumes, err := m.volumes.GetRequirements(ctx, pod)
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return nil, fmt.Errorf("reading the zones of the volumes of pod %s/%s, %w", pod.Namespace, pod.Name, err)
 		}
 		out[i] = packing.Pod{
 			Pod: pod, Requests: m.cfg.Demand(pod), Workload: workload(pod), NodeTerms: and(placements[i], terms(volumes)),
+		}
+		if err != nil {
+			// Such a pod has no place, and must not keep the others from theirs. Pending ones were told why (pendingPods).
+			log.FromContext(ctx).Error(err, "planning no place for a pod whose volumes cannot be read", "pod", client.ObjectKeyFromObject(pod))
+			out[i].NodeTerms = noNode()
 		}
 		if out[i].Volumes, err = m.podVolumes(ctx, pod); err != nil {
 			return nil, err
@@ -166,6 +173,9 @@ func (m *Machinery) toPlace(ctx context.Context, pods []*corev1.Pod) ([]packing.
 	}
 	return out, nil
 }
+
+// noNode are terms that no node meets: one without expressions.
+func noNode() []corev1.NodeSelectorTerm { return []corev1.NodeSelectorTerm{{}} }
 
 // workload names what a pod is a replica of; empty for a pod of its own or of a DaemonSet.
 func workload(pod *corev1.Pod) string {

@@ -9,9 +9,11 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/karpenter/pkg/controllers/provisioning/scheduling"
 	karpsched "sigs.k8s.io/karpenter/pkg/scheduling"
 
 	"supercargo.dev/provisioner/packing"
@@ -141,5 +143,41 @@ func TestVolumeTermsUseTheZoneLabelOfNodes(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// anywhere says of no pod where it may run.
+type anywhere struct{}
+
+func (anywhere) Terms(_ context.Context, pods []*corev1.Pod) ([][]corev1.NodeSelectorTerm, error) {
+	return make([][]corev1.NodeSelectorTerm, len(pods)), nil
+}
+
+func TestAPodWhoseVolumesCannotBeReadHasNoPlaceAndKeepsNobodyFromTheirs(t *testing.T) {
+	c := fake.NewClientBuilder().Build()
+	m := &Machinery{volumes: scheduling.NewVolumeTopology(c), cfg: Config{
+		Client: c, Placement: anywhere{}, Demand: func(*corev1.Pod) corev1.ResourceList { return corev1.ResourceList{} },
+	}}
+	pod := func(name string, claims ...string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(name)}, Spec: corev1.PodSpec{NodeName: "old"}}
+		for _, claim := range claims {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: claim, VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim},
+			}})
+		}
+		return p
+	}
+	pods, err := m.toPlace(t.Context(), []*corev1.Pod{pod("store", "gone"), pod("web")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := packing.Solve(t.Context(), packing.Problem{Pods: pods, Nodes: []packing.Node{{
+		Name: "new", Allocatable: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("10"), corev1.ResourceCPU: resource.MustParse("1")},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Unplaced) != 1 || plan.Unplaced[0].Pod != 0 || len(plan.Bindings) != 1 || plan.Bindings[0].Pod != 1 {
+		t.Errorf("unplaced %v, placed %v, want the first without a place and the second with one", plan.Unplaced, plan.Bindings)
 	}
 }
