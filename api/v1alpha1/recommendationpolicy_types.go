@@ -37,7 +37,7 @@ type ResourceEstimate struct {
 	// Function is Percentile, Max or, for cpu, Pattern. The default is Percentile for cpu and Max for memory.
 	// +optional
 	Function EstimateFunction `json:"function,omitempty"`
-	// Percentile of the usage, 1 to 100. Default 95.
+	// Percentile of the usage, 1 to 100. Default 90 for cpu; memory is by its maximum unless this is stated.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	// +optional
@@ -58,7 +58,7 @@ type ResourceEstimate struct {
 	Overhead string `json:"overhead,omitempty"`
 	// Burst is what covering one more percent of the samples may cost: beyond percentile and overhead the request is
 	// raised as long as each further percent costs no more. Small workloads so get room for their bursts, which costs
-	// little, and large ones do not. Default 3m for cpu and 0 for memory; 0 turns it off.
+	// little, and large ones do not. Default 6m for cpu and 0 for memory; 0 turns it off.
 	// +optional
 	Burst *resource.Quantity `json:"burst,omitempty"`
 	// Min is the least that is recommended.
@@ -108,10 +108,11 @@ type NewcomerPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	// +optional
 	For *metav1.Duration `json:"for,omitempty"`
-	// CPU is added to the cpu request; a newcomer's bursts are worth twice as much, too. Default 3m.
+	// CPU is added to the cpu request. Default 2m.
 	// +optional
 	CPU *resource.Quantity `json:"cpu,omitempty"`
-	// Memory is the least distance of the memory request from the peak, up to six times the peak. Default 72Mi.
+	// Memory is the least distance of the memory request from the peak, up to six times the peak; one and a half times
+	// the overhead where that is more. Default 72Mi.
 	// +optional
 	Memory *resource.Quantity `json:"memory,omitempty"`
 	// MinMemory is the least memory of a newcomer, up to six times its peak. Default 128Mi.
@@ -146,7 +147,7 @@ type NodeFit struct {
 // RecommendationPolicySpec says how recommendations are computed.
 // +kubebuilder:validation:XValidation:rule="!has(self.memory) || !has(self.memory.__function__) || self.memory.__function__ != 'Pattern'",message="function Pattern is for cpu; use Max or Percentile for memory"
 type RecommendationPolicySpec struct {
-	// CPU estimate. Default: 95th percentile of 7 d, averaged over pods, 10% overhead, at least 10m.
+	// CPU estimate. Default: 90th percentile of 7 d, averaged over pods, 10% overhead, room for bursts that cost little, at least 2m.
 	// +kubebuilder:default={}
 	// +optional
 	CPU ResourceEstimate `json:"cpu,omitempty"`

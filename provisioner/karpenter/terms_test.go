@@ -92,6 +92,8 @@ func TestAClaimInFlightIsANodeOfTheOfferingItWasPlannedFor(t *testing.T) {
 		Labels: map[string]string{
 			karpv1.NodePoolLabelKey: "default", "team": "blue", corev1.LabelArchStable: "amd64",
 			corev1.LabelInstanceTypeStable: "m6i.large", corev1.LabelTopologyZone: "us-east-1a", karpv1.CapacityTypeLabelKey: "spot",
+			// The names that its kubelet and the cloud's controller will give it too.
+			"beta.kubernetes.io/arch": "amd64", corev1.LabelInstanceType: "m6i.large", corev1.LabelFailureDomainBetaZone: "us-east-1a",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

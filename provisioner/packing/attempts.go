@@ -90,7 +90,7 @@ type mode struct {
 // variantWork about how many pods are packed anew in all.
 const (
 	variantPods = 300
-	variantWork = 600
+	variantWork = 400
 	maxVariants = 24
 )
 

@@ -24,7 +24,7 @@ func (s *solver) reprice(ctx context.Context, p *packer) {
 	s.raised = true
 	s.stats.Columns += p.price.columns
 	p.restart()
-	p.construct(ctx, p.price.work+s.work()/2)
+	p.construct(ctx, s.rng, p.price.work+s.work()/2)
 	if now := p.outcome(); !now.better(&was) {
 		p.bins, p.limits = was.bins, was.limits
 		copy(p.left, was.left)
@@ -46,11 +46,15 @@ func (s *solver) hopeless(p *packer) bool {
 // of it each, for there what the last nodes waste counts for more.
 const (
 	workPerPod     = 10
-	smallWork      = 2_500_000
-	smallPerPod    = 12_000
+	smallWork      = 4_000_000
+	smallPerPod    = 5000
 	largePods      = 4000
-	largeWorkShare = 0.1
+	largeWorkShare = 0.2
 )
+
+// constructShare is the part of the work that construction may spend; the rest is for taking
+// nodes apart.
+const constructShare = 0.85
 
 // work is what the search may spend in all.
 func (s *solver) work() int {

@@ -226,7 +226,7 @@ func (p *pricing) fill(o int, f fillOf) (lpColumn, float64) {
 	if !p.load(o, f) {
 		return col, 0
 	}
-	p.sack.solve()
+	p.sack.relax()
 	p.sack.round()
 	value := 0.0
 	for j, n := range p.sack.integral {

@@ -52,7 +52,7 @@ func newPacker(c *compiled, items []*item, price *pricing) *packer {
 		}
 		p.order = append(p.order, k)
 	}
-	slices.SortStableFunc(p.order, func(a, b int) int { return cmp.Compare(price.y[b], price.y[a]) })
+	p.sortKinds()
 	for i := range c.t.pools {
 		l := c.t.pools[i]
 		l.left = slices.Clone(l.left)
@@ -64,6 +64,13 @@ func newPacker(c *compiled, items []*item, price *pricing) *packer {
 		p.existing = append(p.existing, b.clone())
 	}
 	return p
+}
+
+// sortKinds orders the kinds for topping up.
+func (p *packer) sortKinds() {
+	slices.SortFunc(p.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(p.price.y[b], p.price.y[a]), cmp.Compare(a, b))
+	})
 }
 
 // put moves up to n copies of item i onto b and returns how many.

@@ -24,7 +24,8 @@
 //     nodes are bought one pattern after another: the bounded knapsack that the prices
 //     pay for best (Gilmore and Gomory 1961), taking little more than a node's share of
 //     each kind, so that what is left still fills nodes well. No style of choosing
-//     sizes is best for all, so several are tried. A problem small enough is solved
+//     sizes is best for all, so it is done over and over in different styles, each time with the prices
+//     of the kinds moved towards what their nodes cost the last time. A problem small enough is solved
 //     exactly by dynamic programming instead.
 //  5. Improve. Nodes are downsized, emptied into one another's slack, and small
 //     groups of the worst are taken apart and packed anew, until the cost is close to

@@ -110,7 +110,7 @@ func (m *improver) recreate(ctx context.Context, work int) {
 		m.rounds++
 		p.price.work += 200
 		p.again = 0
-		p.style = m.anyStyle()
+		p.style = anyStyle(m.rng)
 		chosen := m.choose()
 		before := 0.0
 		for _, b := range chosen {
@@ -184,14 +184,6 @@ func (m *improver) settled(chosen []*bin) bool {
 		}
 	}
 	return true
-}
-
-// anyStyle draws a style from about where the listed ones are.
-func (m *improver) anyStyle() style {
-	return style{
-		fewest: 1 + 7*m.rng.Float64(), largest: 1 + 5*m.rng.Float64(), evenness: 1 + 2*m.rng.Float64(),
-		early: 0.3 + 0.5*m.rng.Float64(), boost: 1 + m.rng.Float64(),
-	}
 }
 
 // fewBins is how many bins are few enough for half or more of them to be taken apart

@@ -53,6 +53,12 @@ func resize[T any](s []T, n int) []T {
 // solve maximises the relaxation and returns an upper bound on its value that is
 // valid whatever rounding errors do: it is computed from non-negative prices.
 func (k *knapsack) solve() float64 {
+	k.relax()
+	return k.bound()
+}
+
+// relax maximises the relaxation.
+func (k *knapsack) relax() {
 	m, n := k.rows, k.n
 	k.x = resize(k.x, n)
 	k.y = resize(k.y, m)
@@ -96,7 +102,6 @@ func (k *knapsack) solve() float64 {
 			k.x[j] = k.u[j]
 		}
 	}
-	return k.bound()
 }
 
 // bound is Lagrange's for the duals at hand.
@@ -122,21 +127,22 @@ func (k *knapsack) gain(j int) float64 {
 
 // reprice scores each column outside the basis by what it gains to bring it in.
 func (k *knapsack) reprice() {
-	m := k.rows
-	for j := range k.n {
-		k.score[j] = 0
+	m, n := k.rows, k.n
+	y, v, score := k.y[:m], k.v[:n], k.score[:n] // lengths that the compiler sees spare it checks in the innermost loop
+	for j := range score {
+		score[j] = 0
 		if k.inBasis[j] {
 			continue
 		}
-		d := k.v[j]
-		for r, a := range k.a[j*m : (j+1)*m] {
-			d -= k.y[r] * a
+		d, a := v[j], k.a[j*m:][:len(y)]
+		for r := range y {
+			d -= y[r] * a[r]
 		}
 		if k.atUpper[j] {
 			d = -d
 		}
-		if d > 1e-7*max(k.v[j], 1e-12) {
-			k.score[j] = d * k.u[j]
+		if d > 1e-7*max(v[j], 1e-12) {
+			score[j] = d * k.u[j]
 		}
 	}
 	for r := range m {

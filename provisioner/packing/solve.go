@@ -161,7 +161,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 		return
 	}
 	if !p.exact(ctx) {
-		p.construct(ctx, s.work()/2)
+		p.construct(ctx, s.rng, int(constructShare*float64(s.work())))
 		s.reprice(ctx, p)
 	} else {
 		s.stats.Exact = true

@@ -2,6 +2,8 @@ package packing
 
 import (
 	"context"
+	"math"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -19,7 +21,7 @@ type style struct {
 	early, boost float64
 }
 
-// styles are tried in this order, which was chosen by measuring on the benchmark mixes.
+// styles are tried first, in this order, which was chosen by measuring on the benchmark mixes.
 func styles() []style {
 	return []style{
 		{fewest: 6, largest: 6, evenness: 1.1, early: 0.3, boost: 2},
@@ -30,14 +32,23 @@ func styles() []style {
 		{fewest: 5, largest: 4, evenness: 1.75, early: 0.6, boost: 1.2},
 		{fewest: 6, largest: 3, evenness: 1.35, early: 0.4, boost: 1.5},
 		{fewest: 4, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
-		{fewest: 8, largest: 4, evenness: 1.5, early: 0.5, boost: 1.3},
-		{fewest: 3, largest: 2, evenness: 1.5, early: 0.8, boost: 1.1},
-		{fewest: 12, largest: 4, evenness: 2, early: 0.5, boost: 1.3},
-		{fewest: 4, largest: 2, evenness: 1.2, early: 0.3, boost: 1.3},
-		{fewest: 2, largest: 2, evenness: 2.5, early: 0.5, boost: 1.3},
-		{fewest: 8, largest: 1.5, evenness: 1.2, early: 0.5, boost: 1.3},
-		{fewest: 16, largest: 4, evenness: 1.2, early: 0.3, boost: 1.3},
-		{fewest: 10, largest: 2, evenness: 1.5, early: 0.3, boost: 1.3},
+	}
+}
+
+// anyStyle draws a style from about where the listed ones are.
+func anyStyle(rng *rand.Rand) style {
+	return style{
+		fewest: 1 + 7*rng.Float64(), largest: 1 + 5*rng.Float64(), evenness: 1 + 2*rng.Float64(),
+		early: 0.3 + 0.5*rng.Float64(), boost: 1 + rng.Float64(),
+	}
+}
+
+// near draws a style that is like another.
+func (s style) near(rng *rand.Rand) style {
+	vary := func(x float64) float64 { return x * math.Exp(0.8*rng.Float64()-0.4) }
+	return style{
+		fewest: max(1, vary(s.fewest)), largest: max(1, vary(s.largest)), evenness: max(1.02, vary(s.evenness)),
+		early: min(1, vary(s.early)), boost: max(1, vary(s.boost)),
 	}
 }
 
@@ -48,35 +59,49 @@ const goodEnough = 1.005
 // are worth the time of column generation.
 const farFromBound = 1.03
 
-// construct buys nodes in one style after another, until work is spent, and keeps
-// the best.
-func (p *packer) construct(ctx context.Context, work int) {
+// construct buys nodes over and over, until work is spent, and keeps the best. Each time it
+// goes about it in another style, after the listed ones in some that are like the best or just
+// any, and with prices corrected by what the last time showed.
+func (p *packer) construct(ctx context.Context, rng *rand.Rand, work int) {
 	left, kindLeft := slices.Clone(p.left), slices.Clone(p.kindLeft)
 	limits := p.snapshotLimits()
+	y := slices.Clone(p.price.y)
+	listed := styles()
 	var best outcome
-	for n, st := range styles() {
+	last := 0
+	for n := 0; n == 0 || ctx.Err() == nil && p.price.work+last < work && best.cost > goodEnough*p.price.bound; n++ {
+		last = -p.price.work
 		if n > 0 {
-			if ctx.Err() != nil || p.price.work >= work || best.cost <= goodEnough*p.price.bound {
-				break
-			}
+			p.correct()
 			copy(p.left, left)
 			copy(p.kindLeft, kindLeft)
 			p.bins, p.limits = nil, limits
 			limits = p.snapshotLimits()
 			clear(p.dead)
 		}
-		p.style, p.again = st, 0
+		switch {
+		case n < len(listed):
+			p.style = listed[n]
+		case n%2 == 0:
+			p.style = best.style.near(rng)
+		default:
+			p.style = anyStyle(rng)
+		}
+		p.again = 0
 		p.buy(ctx)
 		if ctx.Err() != nil && n > 0 {
 			break
 		}
 		p.shrinkAll()
+		last += p.price.work
 		if o := p.outcome(); n == 0 || o.better(&best) {
 			o.bins, o.limits, o.left, o.kindLeft = p.bins, p.limits, slices.Clone(p.left), slices.Clone(p.kindLeft)
-			o.style = st
+			o.style = p.style
 			best = o
 		}
 	}
+	copy(p.price.y, y)
+	p.sortKinds()
 	p.bins, p.limits, p.style = best.bins, best.limits, best.style
 	copy(p.left, best.left)
 	copy(p.kindLeft, best.kindLeft)
@@ -110,4 +135,38 @@ func (o *outcome) better(than *outcome) bool {
 		return o.unplaced < than.unplaced
 	}
 	return o.cost < than.cost-1e-9
+}
+
+// correction is how far a price moves at a time towards what was paid. More is quicker to improve, and
+// sooner has nothing more to gain.
+const correction = 0.2
+
+// correct moves the price of each kind towards what its pods were bought for, where each
+// has the same part in what its node costs as in what it is worth: kinds that were left
+// for nodes which they fill badly become dearer, and are taken earlier the next time
+// (sequential value correction; G. Belov and G. Scheithauer, "Setup and open-stacks minimization
+// in one-dimensional stock cutting", INFORMS J. Comput. 19, 2007).
+func (p *packer) correct() {
+	y := p.price.y
+	paid, copies := make([]float64, len(y)), make([]float64, len(y))
+	for _, b := range p.bins {
+		worth := 0.0
+		for _, l := range b.load {
+			worth += y[l.it.kind] * float64(l.n)
+		}
+		if worth <= 0 {
+			continue
+		}
+		part := p.c.t.all[b.slot].cost / worth
+		for _, l := range b.load {
+			paid[l.it.kind] += part * y[l.it.kind] * float64(l.n)
+			copies[l.it.kind] += float64(l.n)
+		}
+	}
+	for k := range y {
+		if copies[k] > 0 {
+			y[k] += correction * (paid[k]/copies[k] - y[k])
+		}
+	}
+	p.sortKinds()
 }

@@ -13,5 +13,5 @@ func (x *Index) Successor(pod *corev1.Pod) (Resources, bool) {
 	if s == nil || len(s.containers) == 0 || pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
 		return Resources{}, false
 	}
-	return FromList(withRequests(pod, s.containers)), true
+	return FromList(withRequests(pod, s.forPod(pod))), true
 }

@@ -18,12 +18,17 @@ func TestSuccessor(t *testing.T) {
 		"OnCreate does so too":                 {v1alpha1.UpdateModeOnCreate, recommended, true},
 		"in Preview its template decides":      {v1alpha1.UpdateModePreview, demand.Resources{}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		for _, grouped := range []bool{false, true} {
 			x := demand.NewIndex(demand.Options{})
-			mustSet(t, x, makeScaler("apps/v1", "Deployment", "web", mode(tc.mode)))
+			mustSet(t, x, makeScaler("apps/v1", "Deployment", "web", mode(tc.mode), func(s *v1alpha1.WorkloadScaler) {
+				if grouped {
+					s.Spec.Resources.ContainerGroups = []v1alpha1.ContainerGroup{{Name: "all", Pattern: "a*"}}
+					s.Status.Recommendation.Containers[0].Name = "all"
+				}
+			}))
 			if got, ok := x.Successor(makePod(web())); got != tc.want || ok != tc.wantOK {
-				t.Errorf("the successor asks for %+v, %t; want %+v, %t", got, ok, tc.want, tc.wantOK)
+				t.Errorf("%s, groups %t: the successor asks for %+v, %t; want %+v, %t", name, grouped, got, ok, tc.want, tc.wantOK)
 			}
-		})
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (p *Policy) demand(r int, c *container, u reading, most int64, now time.Tim
 	if burst := u.burst * (1 + rule.Overhead); burst > v {
 		v = burst
 		if t != nil {
-			worth := quantity(r, int64(p.worth(r, c.newcomer(p))))
+			worth := quantity(r, rule.Burst)
 			t.add(r, "Burst", v, "%s plus %s: up to there each percent of samples costs at most %s to cover",
 				human(r, u.burst), percent(rule.Overhead), worth.String())
 		}

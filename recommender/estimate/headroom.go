@@ -16,16 +16,17 @@ import (
 type Newcomer struct {
 	// For is how long it is a newcomer since its first sample; 0: never.
 	For time.Duration
-	// MilliCPU is added to the CPU request. A newcomer's bursts are worth twice as much, too.
+	// MilliCPU is added to the CPU request.
 	MilliCPU int64
-	// MemoryBytes is the least distance of memory from its peak, and MinMemoryBytes the least memory; neither leads to
-	// more than six times the peak.
+	// MemoryBytes is the least distance of memory from its peak, where half the overhead again is not more, and
+	// MinMemoryBytes the least memory; none of them leads to more than six times the peak.
 	MemoryBytes, MinMemoryBytes int64
 }
 
 const (
-	// newcomerBurst is what a newcomer's bursts are worth more.
-	newcomerBurst = 2
+	// newcomerOverhead is a newcomer's overhead on memory in those of others: what is a lot for a small container says
+	// nothing about a large one.
+	newcomerOverhead = 1.5
 	// newcomerMost bounds a newcomer's memory in peaks: what uses 2 MiB has no use for 128.
 	newcomerMost = 6
 )
@@ -35,17 +36,8 @@ func (c *container) newcomer(p *Policy) bool {
 	return time.Duration(c.last-c.first)*time.Second < p.Newcomer.For
 }
 
-// worth is what covering one more percent of the samples may cost, in the unit of the resource.
-func (p *Policy) worth(r int, newcomer bool) float64 {
-	worth := float64(p.rule(r).Burst)
-	if newcomer {
-		worth *= newcomerBurst
-	}
-	return worth
-}
-
-// burst is the value up to which covering more samples is worth its cost, which is its difference times factor. It is
-// never below the least, a percentile.
+// burst is the value up to which covering more samples is worth its cost: each further percent of them costs its
+// difference times factor, and no more than worth. It is never below the least, a percentile.
 func (c *counts) burst(worth, factor, least float64, s *scale) float64 {
 	// Counted from above: covering the samples of a bin is worth their share, and costs the way up to it.
 	worthAll := worth * 100 / float64(c.total)
@@ -74,8 +66,10 @@ func (c *counts) burst(worth, factor, least float64, s *scale) float64 {
 func (p *Policy) withNewcomer(r int, c *container, v, peak float64, most int64, t *trail) float64 {
 	n := &p.Newcomer
 	raised := v + float64(n.MilliCPU)
+	overhead := newcomerOverhead * p.Memory.Overhead
 	if r == memory {
-		raised = max(v, min(max(peak+float64(n.MemoryBytes), float64(n.MinMemoryBytes)), newcomerMost*peak))
+		distance := max(float64(n.MemoryBytes), overhead*peak)
+		raised = max(v, min(max(peak+distance, float64(n.MinMemoryBytes)), newcomerMost*peak))
 	}
 	if most > 0 {
 		raised = max(v, min(raised, float64(most)))
@@ -89,8 +83,8 @@ func (p *Policy) withNewcomer(r int, c *container, v, peak float64, most int64, 
 		t.add(r, "Newcomer", raised, "up to %dm more in its first %s, until %s", n.MilliCPU, span(n.For), until)
 	default:
 		q, least := quantity(r, n.MemoryBytes), quantity(r, n.MinMemoryBytes)
-		t.add(r, "Newcomer", raised, "at least %s above the peak and at least %s, up to six times the peak, in its first %s, until %s",
-			q.String(), least.String(), span(n.For), until)
+		t.add(r, "Newcomer", raised, "at least %s or %s above the peak and at least %s, up to six times the peak, in its first %s, until %s",
+			q.String(), percent(overhead), least.String(), span(n.For), until)
 	}
 	return raised
 }

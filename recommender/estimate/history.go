@@ -133,14 +133,22 @@ func (c *container) restoreIncidents(from *incidents) {
 		in.watermark = max(in.watermark, in.kills[extra-1].at)
 		in.kills = slices.Delete(in.kills, 0, extra)
 	}
-	if from.floorEnd > in.floorEnd {
-		in.floorEnd = from.floorEnd
-	}
-	in.floor = max(in.floor, from.floor)
+	in.floor, in.floorEnd = joinFloors(in.floor, in.floorEnd, from.floor, from.floorEnd)
 	for r := range in.held {
 		in.held[r] = max(in.held[r], from.held[r])
 		in.surge[r] = max(in.surge[r], from.surge[r])
 	}
+}
+
+// joinFloors of two evictions: the higher until the later ends, where they overlap; else the later, for the earlier is over.
+func joinFloors(a float64, aEnd uint32, b float64, bEnd uint32) (floor float64, end uint32) {
+	if aEnd < bEnd {
+		a, aEnd, b, bEnd = b, bEnd, a, aEnd
+	}
+	if bEnd+evictionFloorFor < aEnd {
+		return a, aEnd
+	}
+	return max(a, b), aEnd
 }
 
 // union joins two series; slices that overlap become one. The result is in memory of the scratch.

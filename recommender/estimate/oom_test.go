@@ -180,3 +180,35 @@ func TestAnEvictedPodThatLiesAroundCountsOnce(t *testing.T) {
 	p.Newcomer = Newcomer{}
 	within(t, "memory", float64(s.AppendNeeds(nil, testWorkload, &p, at(21))[0].MemoryBytes), 110*mi, 0.02)
 }
+
+func TestAnEvictionThatWasOverIsNotBroughtBackByACheckpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		between time.Duration // from the eviction in the checkpoint to that in the store
+		want    int64         // MiB, before overhead
+	}{
+		"of two that overlap the higher holds":       {4 * time.Hour, 900},
+		"an earlier one that was over is over":       {9 * time.Hour, 300},
+		"a later one in the checkpoint holds alone":  {-9 * time.Hour, 900},
+		"also where it is later and the two overlap": {-4 * time.Hour, 900},
+	} {
+		t.Run(name, func(t *testing.T) {
+			saved := NewStore(Options{})
+			end := steady(saved)
+			saved.Evicted(testKey, end, 900*mi)
+			h, _ := saved.Snapshot(testWorkload)
+			s := NewStore(Options{})
+			later := end.Add(c.between)
+			s.Evicted(testKey, later, 300*mi)
+			if err := s.Restore(h); err != nil {
+				t.Fatal(err)
+			}
+			last := end
+			if later.After(end) {
+				last = feed(s, "a", end, nil, flat(100*mi, int(c.between/time.Minute)+1))
+			}
+			if got, want := memoryAfter(t, s, last), c.want*11/10; got != want {
+				t.Errorf("memory is %dMi, want %dMi", got, want)
+			}
+		})
+	}
+}

@@ -48,17 +48,18 @@ type OOM struct {
 	Max  float64 // the highest factor
 }
 
-// DefaultPolicy holds where no RecommendationPolicy is named: CPU by the 95th percentile and memory by the maximum of
-// 7 d, both plus 10%, with full confidence after 24 h and at 40% of the lookback. Burst and newcomer headroom are what
-// replays of real usage were tuned to: see docs/benchmarks.md.
+// DefaultPolicy holds where no RecommendationPolicy is named: CPU by the 90th percentile and memory by the maximum of
+// 7 d, both plus 10%, with full confidence after 24 h and at 40% of the lookback. Percentile, burst and newcomer headroom
+// are what replays of real usage were tuned to: see docs/benchmarks.md. Less than 2m gives no fewer CPU shares (the
+// kernel's least are 2 of the 1024 of a core).
 func DefaultPolicy() Policy {
 	return Policy{
-		CPU:        Rule{Percentile: 95, Lookback: 7 * day, Overhead: 0.1, Burst: 3, Floor: 10},
+		CPU:        Rule{Percentile: 90, Lookback: 7 * day, Overhead: 0.1, Burst: 6, Floor: 2},
 		Memory:     Rule{Max: true, Percentile: 95, Lookback: 7 * day, Overhead: 0.1, Floor: 32 << 20},
 		MinWatched: day,
 		Coverage:   0.4,
 		OOM:        OOM{Step: 0.2, Max: 2.5},
-		Newcomer:   Newcomer{For: 8 * time.Hour, MilliCPU: 3, MemoryBytes: 72 << 20, MinMemoryBytes: 128 << 20},
+		Newcomer:   Newcomer{For: 8 * time.Hour, MilliCPU: 2, MemoryBytes: 72 << 20, MinMemoryBytes: 128 << 20},
 	}
 }
 

@@ -57,7 +57,6 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 		value, burst float64
 		sure         bool
 	}
-	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
 			if !rule.Pooled {
@@ -77,12 +76,13 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			out[r].peak = max(out[r].peak, s.scales[r].at(k.top))
 			value, covered := k.percentile(rule.Percentile/100, s.scales[r]), 0.0
 			if rule.Burst > 0 {
-				covered = k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+				covered = k.burst(float64(rule.Burst), 1+rule.Overhead, value, s.scales[r])
 			}
 			weighted[r] += n * value
 			burst[r] += n * covered
-			// Of fewer samples than this the percentile is the highest: beside others a pod that has just started must not sway everything.
-			sure := n*(100-rule.Percentile) >= 100
+			// Of fewer samples than this the percentile is the highest or the next: beside others a pod that has just started must
+			// not sway everything.
+			sure := n*(100-rule.Percentile) >= 200
 			if l := &largest[r]; sure && !l.sure || sure == l.sure && value > l.value {
 				l.value, l.burst, l.sure = value, covered, sure
 			}
@@ -99,7 +99,7 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			o.samples, o.peak, o.mean = k.total, s.scales[r].at(k.top), k.mean(s.scales[r])
 			o.value = k.percentile(rule.Percentile/100, s.scales[r])
 			if rule.Burst > 0 {
-				o.burst = k.burst(p.worth(r, newcomer), 1+rule.Overhead, o.value, s.scales[r])
+				o.burst = k.burst(float64(rule.Burst), 1+rule.Overhead, o.value, s.scales[r])
 			}
 		} else if o.samples > 0 {
 			o.mean = mean[r] / float64(o.samples)

@@ -134,7 +134,7 @@ func TestLowConfidenceNeverLowers(t *testing.T) {
 		"busy for three hours rises by 25 percent":       {180, 2000, false, "1250m"},
 		"busy for ten hours rises by 35 percent":         {600, 2000, false, "1350m"},
 		"busy for two days waits for coverage":           {48 * 60, 2000, false, "1"},
-		"a person's decision is carried out at once":     {60, 10, true, "14m"},
+		"a person's decision is carried out at once":     {60, 10, true, "13m"},
 		"a person's decision raises without restriction": {60, 2000, true, "2235m"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -154,7 +154,7 @@ func TestReplayedOnRealTracesMemoryIsNeverBelowThePeak(t *testing.T) {
 		name   string
 		policy Policy
 	}{
-		{"default: CPU p95 of 7d + 10%, memory max + 10%", byDefault},
+		{"default: CPU p90 of 7d + 10% and bursts, memory max + 10%", byDefault},
 		{"CPU p98 of 7d + 10%", variant(98, 7*day, 0.1)},
 		{"CPU p99 of 7d + 10%", variant(99, 7*day, 0.1)},
 		{"CPU p99 of 7d + 20%", variant(99, 7*day, 0.2)},

@@ -90,7 +90,7 @@ func TestASurgeBeginsFarAboveTheRecommendationOnly(t *testing.T) {
 
 func TestASurgeIsFollowedWithinHoursAndExpires(t *testing.T) {
 	p := DefaultPolicy()
-	p.Surge = true
+	p.Surge, p.CPU.Percentile = true, 95
 	s := NewStore(Options{})
 	at := feed(s, "a", t0, flat(100, 7*24*60), nil)
 	rec := []v1alpha1.ContainerRecommendation{{Name: "app", Requests: requests("110m", "").Requests}}

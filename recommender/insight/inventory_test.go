@@ -40,6 +40,12 @@ func TestAnItemSaysWhatItsScalerSays(t *testing.T) {
 	if d := cmp.Diff(want, ItemOf("east", s)); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
+	for _, text := range []string{"NaN", "+Inf", "-Inf", "much"} {
+		odd := ItemOf("", scaler("shop", "odd", v1alpha1.WorkloadScalerStatus{Priority: text}))
+		if odd.Priority != nil {
+			t.Errorf("a priority of %q is taken for %v, which no JSON can hold", text, *odd.Priority)
+		}
+	}
 	empty := ItemOf("", scaler("shop", "new", v1alpha1.WorkloadScalerStatus{}))
 	if empty.Net != nil || empty.Priority != nil || empty.Problem != "" {
 		t.Errorf("a scaler without a status has amounts: %+v", empty)

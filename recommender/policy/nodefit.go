@@ -86,13 +86,15 @@ func (f *NodeFit) Shape(containers []v1alpha1.ContainerRecommendation) (fit int6
 			if !ok {
 				continue
 			}
-			v := int64(float64(milli(name, q)) * float64(share) / float64(total[name]))
+			have := float64(milli(name, q))
+			v := int64(have * float64(share) / float64(total[name]))
 			if name == corev1.ResourceCPU {
 				containers[i].Requests[name] = *resource.NewMilliQuantity(v, resource.DecimalSI)
 				continue
 			}
-			if v >= fitMemoryStep {
-				v -= v % fitMemoryStep
+			// Whole MiB, unless the last one is what keeps the request above what was used.
+			if whole := v - v%fitMemoryStep; float64(whole) >= have*(1-f.Tolerance[name]) {
+				v = whole
 			}
 			containers[i].Requests[name] = *resource.NewQuantity(v, resource.BinarySI)
 		}

@@ -78,6 +78,20 @@ func TestAShapedPodReallyFitsAndIsWithinItsTolerance(t *testing.T) {
 	})
 }
 
+func TestMemoryStaysAboveWhatWasUsedToTheLastByte(t *testing.T) {
+	// 111Mi is 10% on what was used. Rounded down to whole MiB, a request that just fits would be below that.
+	recommended := int64(111 << 20)
+	used := recommended * 10 / 11
+	for _, node := range []string{"1010Mi", "1033728Ki", "1112Mi"} {
+		f := fit(t, "100", node, "20%")
+		c := []v1alpha1.ContainerRecommendation{{Requests: list("100m", "111Mi")}}
+		fits, _ := f.Shape(c)
+		if got := c[0].Requests.Memory().Value(); got < used || got*fits > f.Node[corev1.ResourceMemory] {
+			t.Errorf("on a node of %s %d fit with a request of %d; %d were used", node, fits, got, used)
+		}
+	}
+}
+
 func TestNodesThatNobodyHasAreRefused(t *testing.T) {
 	for _, spec := range []v1alpha1.NodeFit{
 		{Memory: resource.MustParse("1Gi")},

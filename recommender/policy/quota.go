@@ -39,7 +39,8 @@ func QuotaShort(quotas []corev1.ResourceQuota, before, after *corev1.Pod) string
 			if asked.Cmp(had) <= 0 {
 				continue
 			}
-			hard, sum := q.Status.Hard[name], q.Status.Used[name]
+			// A plain copy of a quantity may share its digits with the cache.
+			hard, sum := q.Status.Hard[name], q.Status.Used[name].DeepCopy()
 			sum.Add(asked)
 			if sum.Cmp(hard) > 0 {
 				return fmt.Sprintf("resourcequota %s has no room for %s of %s", q.Name, asked.String(), name)

@@ -76,7 +76,8 @@ func (m *Metrics) observe(v *view) {
 	st := &v.scaler.Status
 	m.pods.WithLabelValues(v.scaler.Namespace, v.scaler.Name).Set(float64(st.Applied.Pods))
 	m.current.WithLabelValues(v.scaler.Namespace, v.scaler.Name).Set(float64(st.Applied.UpToDate))
-	if st.CostImpact == nil {
+	if st.CostImpact == nil { // between the runs of a CronJob, for one: what was true before is not now
+		m.net.DeleteLabelValues(v.scaler.Namespace, v.scaler.Name)
 		return
 	}
 	if net, err := strconv.ParseFloat(st.CostImpact.Net, 64); err == nil {

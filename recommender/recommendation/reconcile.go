@@ -281,6 +281,9 @@ func (r *Reconciler) killed(v *view) bool {
 					Pod: pod.Name, At: t.FinishedAt.Time, ID: t.ContainerID, MemoryBytes: memoryOf(pod, c.Name),
 					Applied: rec != nil && pod.Annotations[v1alpha1.RecommendationAnnotation] == rec.Hash,
 				}
+				if kill.ID != "" && kill.At.After(v.now) {
+					kill.At = v.now // the node's clock is ahead: no lookback must be reckoned from there
+				}
 				key := estimate.Key{Namespace: v.key.Namespace, Kind: v.key.Kind, Name: v.key.Name, Container: v.workload.Group(c.Name)}
 				if !r.Store.OOM(key, kill, v.governing.Estimate.OOM) {
 					continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,6 +169,12 @@ func TestAScalerIsRecommendedScoredAndPricedAndOnlyWrittenWhenItChanges(t *testi
 }
 
 func TestAnOOMKillIsCountedOnceAndRaisesMemoryAtOnce(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"when it was": 0, "by a node whose clock is a month ahead": 30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) { countedOnce(t, ahead) })
+	}
+}
+
+func countedOnce(t *testing.T, ahead time.Duration) {
 	objects := web(v1alpha1.UpdateModePreview)
 	b := newBench(t, objects...)
 	b.reconcile()
@@ -182,7 +189,7 @@ func TestAnOOMKillIsCountedOnceAndRaisesMemoryAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		Reason: "OOMKilled", ExitCode: 137, ContainerID: "containerd://1", FinishedAt: metav1.NewTime(b.clock.Now()),
+		Reason: "OOMKilled", ExitCode: 137, ContainerID: "containerd://1", FinishedAt: metav1.NewTime(b.clock.Now().Add(ahead)),
 	}}}}
 	if err := b.Client.Status().Update(t.Context(), p); err != nil {
 		t.Fatal(err)
@@ -191,6 +198,9 @@ func TestAnOOMKillIsCountedOnceAndRaisesMemoryAtOnce(t *testing.T) {
 	after := b.reconcile().Status.Recommendation
 	if was, is := before.Containers[0].Requests.Memory().Value(), after.Containers[0].Requests.Memory().Value(); float64(is) < 1.15*float64(was) {
 		t.Errorf("memory %d after a kill at %d", is, was)
+	}
+	if i := slices.IndexFunc(after.Containers[0].Explanation, func(s v1alpha1.ExplanationStep) bool { return s.Step == "Max" }); i < 0 {
+		t.Errorf("the usage of before no longer counts: %v", after.Containers[0].Explanation)
 	}
 	b.clock.Step(time.Hour)
 	b.use(5 * time.Minute)

@@ -101,6 +101,9 @@ func (p prometheus) stream(ctx context.Context, yield func(Usage) error) error {
 			return err
 		}
 		for _, u := range inOrder(merged) {
+			if math.IsNaN(u.MilliCPU) && math.IsNaN(u.MemoryBytes) {
+				continue // its only value was absurd
+			}
 			if err := yield(u); err != nil {
 				return err
 			}

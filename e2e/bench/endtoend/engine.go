@@ -112,7 +112,7 @@ func (r *run) acquaint(ctx context.Context) error {
 	}
 	if err := r.await(ctx, "the NodePool to be ready", func(ctx context.Context) (string, error) {
 		pool := &karpv1.NodePool{}
-		if err := r.kube.Get(ctx, client.ObjectKey{Name: poolName}, pool); err != nil {
+		if err := r.kube.Get(ctx, client.ObjectKey{Name: apps.PoolName}, pool); err != nil {
 			return "", fmt.Errorf("reading the NodePool, %w", err)
 		}
 		for i := range pool.Status.Conditions {

@@ -234,6 +234,6 @@ func (r *run) lowerBound(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	shelf := observe.Shelf{Region: region, Families: families(), Sizes: sizes(), Zones: zones()}
+	shelf := observe.Shelf{Region: region, Families: apps.Families(), Sizes: sizes(), Zones: apps.Zones()}
 	return observe.LowerBound(ctx, shelf, prices, pods, []*appsv1.DaemonSet{agent})
 }

@@ -15,8 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
-	"supercargo.dev/api/v1alpha1"
-	"supercargo.dev/cloudprovider/sim"
 	"supercargo.dev/e2e/cluster/kubelet"
 	"supercargo.dev/e2e/demo/apps"
 )
@@ -190,41 +188,10 @@ func (w *Workload) usage() (string, error) {
 	return string(text), nil
 }
 
-// poolName is the name of NodePool and SimNodeClass.
-const poolName = "default"
+// sizes of the machines to buy, larger ones than the demo's: there are more pods.
+func sizes() []string { return []string{"large", "xlarge", "2xlarge", "4xlarge"} }
 
-// Shelf of the pool: general purpose, compute and memory machines of two generations and both architectures.
-func families() []string { return apps.Families() }
-func zones() []string    { return apps.Zones() }
-func sizes() []string    { return []string{"large", "xlarge", "2xlarge", "4xlarge"} }
-
-// Pool is the NodePool of every run and its node class.
+// Pool is the NodePool of every run and its node class, in the families and zones of the demo.
 func Pool(o Options) []client.Object {
-	in := func(key string, values ...string) karpv1.NodeSelectorRequirementWithMinValues {
-		return karpv1.NodeSelectorRequirementWithMinValues{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}
-	}
-	return []client.Object{
-		&v1alpha1.SimNodeClass{ObjectMeta: metav1.ObjectMeta{Name: poolName}, Spec: v1alpha1.SimNodeClassSpec{Zones: zones()}},
-		&karpv1.NodePool{
-			ObjectMeta: metav1.ObjectMeta{Name: poolName},
-			Spec: karpv1.NodePoolSpec{
-				Template: karpv1.NodeClaimTemplate{Spec: karpv1.NodeClaimTemplateSpec{
-					NodeClassRef: &karpv1.NodeClassReference{Group: v1alpha1.GroupName, Kind: "SimNodeClass", Name: poolName},
-					ExpireAfter:  karpv1.MustParseNillableDuration("720h"),
-					Requirements: []karpv1.NodeSelectorRequirementWithMinValues{
-						in(corev1.LabelOSStable, string(corev1.Linux)),
-						in(corev1.LabelArchStable, "amd64", "arm64"),
-						in(karpv1.CapacityTypeLabelKey, karpv1.CapacityTypeSpot, karpv1.CapacityTypeOnDemand),
-						in(sim.LabelInstanceFamily, families()...),
-						in(sim.LabelInstanceSize, sizes()...),
-					},
-				}},
-				Disruption: karpv1.Disruption{
-					ConsolidationPolicy: karpv1.ConsolidationPolicyWhenEmptyOrUnderutilized,
-					ConsolidateAfter:    karpv1.MustParseNillableDuration(o.ConsolidateAfter.String()),
-					Budgets:             []karpv1.Budget{{Nodes: o.DisruptionBudget}},
-				},
-			},
-		},
-	}
+	return apps.NewPool(apps.PoolOptions{Sizes: sizes(), ConsolidateAfter: o.ConsolidateAfter.String(), Budget: o.DisruptionBudget})
 }

@@ -21,6 +21,7 @@ func Bars(rows []Row) []report.Bar {
 				continue
 			}
 			got, note := atRates(rows, c, peer)
+			note += bounded(rows, c, peer)
 			out = append(out, report.Bar{
 				Name: fmt.Sprintf("%s: reserved less than VPA %s, at its violation rates", c, than.setting), Limit: than.saving, AtLeast: true,
 				Got: got, Format: percent, Note: note,
@@ -46,6 +47,17 @@ func Bars(rows []Row) []report.Bar {
 		out = append(out, bar)
 	}
 	return append(out, scaleBars(rows)...)
+}
+
+// bounded says how much less than a peer could have been reserved at its violations by somebody who knew the trace.
+func bounded(rows []Row, c string, peer Row) string {
+	constant, ok := find(rows, c, Hindsight, hindsightSetting(hindsightConstant, peer.Setting))
+	halfHourly, both := find(rows, c, Hindsight, hindsightSetting(hindsightHalfHourly, peer.Setting))
+	if !ok || !both {
+		return ""
+	}
+	less := func(r Row) string { return percent(1 - r.Ratio()/peer.Ratio()) }
+	return fmt.Sprintf("; in hindsight %s by one request for each workload, %s by one for each half hour", less(constant), less(halfHourly))
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }

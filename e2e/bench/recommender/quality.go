@@ -172,16 +172,25 @@ func judgeFromAdvice(c *Case) {
 	}
 }
 
-// Quality replays a case at every setting.
+// Quality replays a case at every setting, and bounds what could be reached.
 func Quality(c Case, settings []Setting) ([]Row, error) {
 	var rows []Row
+	peers := map[string]Outcome{}
 	for _, s := range settings {
 		o, err := Replay(c.Traces, c.Kills, func(string) (Engine, error) { return s.New() })
 		if err != nil {
 			return nil, fmt.Errorf("replaying %s with %s %s, %w", c.Name, s.Engine, s.Name, err)
 		}
 		rows = append(rows, qualityRow(c.Name, s.Engine, s.Name, len(c.Traces), o))
+		if s.Engine == VPA {
+			peers[s.Name] = o
+		}
 	}
+	bounds, err := hindsightRows(c, peers)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, bounds...)
 	for _, term := range terms() {
 		a := c.Advice[term]
 		if len(a) == 0 {

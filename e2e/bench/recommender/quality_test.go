@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,10 +74,18 @@ func TestOnRealTracesOursReservesLessThanVPAAtNoMoreViolations(t *testing.T) {
 	if !found {
 		t.Skipf("SKIPPED: real traces are not there: %s", data)
 	}
-	settings := Settings()
+	all := Settings()
+	few := slices.DeleteFunc(slices.Clone(all), func(s Setting) bool {
+		return !slices.Contains([]string{settingDefault, settingNoFloors, "following-3h"}, s.Name)
+	})
 	var rows []Row
 	for _, c := range cases {
-		if c.Name != caseAll && c.Name != caseHeldOut && c.Name != caseLeaks {
+		settings := all
+		switch c.Name {
+		case caseAll, caseHeldOut:
+		case caseLeaks, caseKruize:
+			settings = few
+		default:
 			continue
 		}
 		more, err := Quality(c, settings)
@@ -85,11 +94,22 @@ func TestOnRealTracesOursReservesLessThanVPAAtNoMoreViolations(t *testing.T) {
 		}
 		rows = append(rows, more...)
 	}
-	for _, c := range []string{caseAll, caseHeldOut} {
+	for _, c := range []string{caseAll, caseHeldOut, caseKruize} {
 		for setting, least := range map[string]float64{settingDefault: 0.18, settingNoFloors: 0.10} {
 			peer, _ := find(rows, c, VPA, setting)
 			if saving, note := atRates(rows, c, peer); saving < least {
 				t.Errorf("%s: %.1f%% less than VPA %s (%s), want %.0f%%", c, 100*saving, setting, note, 100*least)
+			}
+		}
+		ours, _ := find(rows, c, Supercargo, settingDefault)
+		peer, _ := find(rows, c, VPA, settingDefault)
+		if *ours.CPUViolationRate > *peer.CPUViolationRate || *ours.MemoryViolationRate > *peer.MemoryViolationRate || ours.Ratio() > peer.Ratio() {
+			t.Errorf("%s: by default %.3f with %.5f and %.5f of minutes above, VPA %.3f with %.5f and %.5f", c,
+				ours.Ratio(), *ours.CPUViolationRate, *ours.MemoryViolationRate, peer.Ratio(), *peer.CPUViolationRate, *peer.MemoryViolationRate)
+		}
+		for _, r := range rows {
+			if r.Case == c && r.Engine == Hindsight && r.Setting == hindsightSetting(hindsightHalfHourly, settingDefault) && (r.Ratio() < 1 || r.Ratio() >= ours.Ratio()) {
+				t.Errorf("%s: in hindsight %.3f is the least, by default %.3f are reserved", c, r.Ratio(), ours.Ratio())
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -17,6 +18,15 @@ const period = 30 * time.Minute
 
 // Request is what an engine recommends for one pod.
 type Request struct{ MilliCPU, MemoryBytes float64 }
+
+// drift is by how much a recommendation differs from what runs before it is applied, where a policy does not say otherwise.
+const drift = 0.10
+
+// drifted tells whether either resource is to move by at least the drift.
+func (r Request) drifted(to Request) bool {
+	return math.Abs(to.MilliCPU-r.MilliCPU) >= drift*r.MilliCPU && to.MilliCPU != r.MilliCPU ||
+		math.Abs(to.MemoryBytes-r.MemoryBytes) >= drift*r.MemoryBytes && to.MemoryBytes != r.MemoryBytes
+}
 
 // Engine recommends for one workload of one container.
 type Engine interface {
@@ -43,6 +53,10 @@ type Outcome struct {
 	Caused int
 	// BelowPeak is how many recommendations asked for less memory than the highest sample before.
 	BelowPeak int
+	// Changes are the recommendations that moved by at least the default drift from the one before that did, over Days of
+	// workloads.
+	Changes int
+	Days    float64
 }
 
 // Ratio of reserved to used cost.
@@ -56,6 +70,14 @@ func (o Outcome) MemoryRate() float64 {
 	return float64(o.MemoryViolations) / float64(max(o.Minutes, 1))
 }
 
+// ChangesPerDay is how often a day the request of a workload moved.
+func (o Outcome) ChangesPerDay() float64 {
+	if o.Days == 0 {
+		return 0
+	}
+	return float64(o.Changes) / o.Days
+}
+
 // Add joins outcomes.
 func (o *Outcome) Add(other Outcome) {
 	o.Reserved += other.Reserved
@@ -66,6 +88,8 @@ func (o *Outcome) Add(other Outcome) {
 	o.OOMs += other.OOMs
 	o.Caused += other.Caused
 	o.BelowPeak += other.BelowPeak
+	o.Changes += other.Changes
+	o.Days += other.Days
 }
 
 // judge counts one minute; above says whether the minute before was above memory too, peak is the highest before r was made.
@@ -127,8 +151,8 @@ func replayWorkload(pods []Trace, kills bool, e Engine) Outcome {
 	var out Outcome
 	next := make([]int, len(pods))
 	above := make([]bool, len(pods))
-	var due time.Time
-	var applied Request
+	var due, begun, last time.Time
+	var applied, settled Request
 	have := false
 	peak, known := 0.0, 0.0 // so far, and when the recommendation was made
 	for {
@@ -139,16 +163,25 @@ func replayWorkload(pods []Trace, kills bool, e Engine) Outcome {
 			}
 		}
 		if pick < 0 {
+			out.Days = last.Sub(begun).Hours() / 24
 			return out
 		}
 		s := pods[pick].Samples[next[pick]]
 		next[pick]++
+		last = s.At
 		if due.IsZero() {
-			due = s.At.Add(period)
+			due, begun = s.At.Add(period), s.At
 		}
 		if !s.At.Before(due) {
 			due = s.At.Add(period)
 			if r, ok := e.Recommend(s.At); ok {
+				switch {
+				case !have:
+					settled = r
+				case settled.drifted(r):
+					settled = r
+					out.Changes++
+				}
 				applied, have, known = r, true, peak
 				if r.MemoryBytes < peak {
 					out.BelowPeak++

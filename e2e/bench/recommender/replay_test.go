@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -50,13 +51,44 @@ func TestAReplayJudgesFromTheSecondHalfHour(t *testing.T) {
 	}
 	want := Outcome{
 		Reserved: 60 * cost(200, 250*mib), Used: 58*cost(100, 0) + cost(201, 0) + cost(200, 0) + 55*cost(0, 100*mib) + 4*cost(0, 300*mib) + cost(0, 500*mib),
-		Minutes: 60, CPUViolations: 1, MemoryViolations: 5, OOMs: 3, Caused: 2, BelowPeak: 2,
+		Minutes: 60, CPUViolations: 1, MemoryViolations: 5, OOMs: 3, Caused: 2, BelowPeak: 2, Days: 89.0 / 60 / 24,
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateApprox(1e-9, 0)); d != "" {
 		t.Error(d)
 	}
 	if e.kills != 3 {
 		t.Errorf("the engine was told of %d kills, want 3", e.kills)
+	}
+}
+
+// turns is an Engine that recommends one request after the other.
+type turns struct {
+	fixed
+	next []Request
+}
+
+func (e *turns) Recommend(time.Time) (Request, bool) {
+	r := e.next[0]
+	e.next = e.next[1:]
+	return r, true
+}
+
+func TestARequestThatMovesByATenthSinceItLastMovedIsAChange(t *testing.T) {
+	e := &turns{next: []Request{
+		{100, 100}, // the first
+		{109, 100}, // within the drift
+		{110, 100}, // a tenth above the first
+		{110, 89},  // more than a tenth less memory
+		{104, 93},  // within the drift of what was changed last
+		{98, 93},   // a tenth below the cpu of then
+		{0, 93}, {0, 93},
+	}}
+	o, err := Replay([]Trace{flat(8*30+1, 1, 1)}, false, func(string) (Engine, error) { return e, nil })
+	if err != nil || o.Changes != 4 {
+		t.Errorf("%d changes, %v; want 4", o.Changes, err)
+	}
+	if want := 4 * 24 * 60 / 240.0; math.Abs(o.ChangesPerDay()-want) > 1e-9 {
+		t.Errorf("%v a day, want %v", o.ChangesPerDay(), want)
 	}
 }
 

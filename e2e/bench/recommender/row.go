@@ -4,7 +4,7 @@ package recommender
 type Row struct {
 	// Case is a trace or a scale point.
 	Case string `json:"case"`
-	// Engine is supercargo, vpa or kruize, and Setting how it was set.
+	// Engine is supercargo, vpa, kruize or hindsight, and Setting how it was set.
 	Engine  string `json:"engine"`
 	Setting string `json:"setting"`
 	// Containers that were replayed or held.
@@ -27,13 +27,16 @@ type Row struct {
 	// OOMEvents are rises of memory above the request, OOMsCaused those to a height that was seen before.
 	OOMEvents  *int `json:"oomEvents,omitempty"`
 	OOMsCaused *int `json:"oomsCaused,omitempty"`
+	// ChangesPerDay is how often a day the request of a workload moved by at least 10%.
+	ChangesPerDay *float64 `json:"changesPerDay,omitempty"`
 }
 
 func qualityRow(name, engine, setting string, containers int, o Outcome) Row {
-	cpu, memory := o.CPURate(), o.MemoryRate()
+	cpu, memory, changes := o.CPURate(), o.MemoryRate(), o.ChangesPerDay()
 	return Row{
 		Case: name, Engine: engine, Setting: setting, Containers: containers, ReservedCost: o.Reserved, UsedCost: o.Used,
 		CPUViolationRate: &cpu, MemoryViolationRate: &memory, OOMEvents: &o.OOMs, OOMsCaused: &o.Caused,
+		ChangesPerDay: &changes,
 	}
 }
 

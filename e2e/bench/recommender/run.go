@@ -129,10 +129,18 @@ func (o Options) write(rows []Row, cases []Case) error {
 // inDocs keeps the table of the page short; the JSON has all rows.
 func inDocs(r Row) bool {
 	switch r.Setting {
-	case settingDefault, settingNoFloors, "percentile-only", "steady", "thrifty", "lean-3m+3m", "lean-4m+7m", "lean-6m+12m", "cautious", "p99-no-floors":
+	case settingDefault, settingNoFloors, "percentile-only", "steady", "following-3h", "following-6h", "thrifty", "lean-6m+2m", "lean-6m+2m-6h", "cautious",
+		"p99-no-floors", hindsightSetting(hindsightConstant, settingDefault), hindsightSetting(hindsightHalfHourly, settingDefault):
 		return true
 	}
 	return r.Engine == Kruize
+}
+
+func count(n *int) string {
+	if n == nil {
+		return report.None
+	}
+	return fmt.Sprint(*n)
 }
 
 func tables() (quality, scale report.Table[Row]) {
@@ -145,8 +153,14 @@ func tables() (quality, scale report.Table[Row]) {
 		{Name: "reserved / used", Cell: func(r Row) string { return fmt.Sprintf("%.3f", r.Ratio()) }},
 		{Name: "CPU above", Cell: func(r Row) string { return fmt.Sprintf("%.3f%%", 100**r.CPUViolationRate) }},
 		{Name: "memory above", Cell: func(r Row) string { return fmt.Sprintf("%.4f%%", 100**r.MemoryViolationRate) }},
-		{Name: "OOMs", Cell: func(r Row) string { return fmt.Sprint(*r.OOMEvents) }},
-		{Name: "caused", Cell: func(r Row) string { return fmt.Sprint(*r.OOMsCaused) }},
+		{Name: "OOMs", Cell: func(r Row) string { return count(r.OOMEvents) }},
+		{Name: "caused", Cell: func(r Row) string { return count(r.OOMsCaused) }},
+		{Name: "changes / day", Cell: func(r Row) string {
+			if r.ChangesPerDay == nil {
+				return report.None
+			}
+			return fmt.Sprintf("%.2f", *r.ChangesPerDay)
+		}},
 	}...)
 	scale = append(slices.Clone(head), report.Table[Row]{
 		{Name: "bytes / container", Cell: func(r Row) string { return report.Significant(r.BytesPerContainer) }},

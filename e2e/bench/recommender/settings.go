@@ -22,6 +22,8 @@ const (
 	Supercargo = "supercargo"
 	VPA        = "vpa"
 	Kruize     = "kruize"
+	// Hindsight is no engine but a bound: the least that could be reserved at a peer's violations.
+	Hindsight = "hindsight"
 )
 
 // Names of settings that bars refer to.
@@ -30,42 +32,52 @@ const (
 	settingNoFloors = "no-floors"
 )
 
-// Lean is a policy for those who want less reserved at VPA's violation rates: bursts alone decide on CPU beyond its 90th
-// percentile, and memory has 3% on its maximum once the workload is no newcomer. Burst is what a percent of samples may
-// cost and newcomer what a newcomer gets on top, in thousandths of a core. manifests/examples has it as an object.
+// Lean is a policy for those who want less reserved at VPA's violation rates: memory has 3% on its maximum once the workload
+// is no newcomer. Burst is what a percent of samples may cost and newcomer what a newcomer gets on top, in thousandths of
+// a core. manifests/examples has it as an object.
 func Lean(burst, newcomer int64) estimate.Policy {
 	p := estimate.DefaultPolicy()
-	p.CPU.Percentile, p.CPU.Burst, p.CPU.Floor = 90, burst, 1
+	p.CPU.Burst, p.CPU.Floor = burst, 1
 	p.Memory.Overhead, p.Memory.Floor = 0.03, 4*mib
 	p.Newcomer.MilliCPU = newcomer
 	return p
 }
 
-// thrifty is lean with less for newcomers.
+// Following is a policy whose CPU follows the load of the last hours instead of a week's, for workloads that may be
+// changed often. manifests/examples has it as an object.
+func Following(lookback time.Duration) estimate.Policy {
+	p := estimate.DefaultPolicy()
+	p.CPU.Percentile, p.CPU.Burst, p.CPU.Lookback = 85, 12, lookback
+	return p
+}
+
+// thrifty is lean with less for bursts and newcomers, by the last hours.
 func thrifty() estimate.Policy {
-	p := Lean(1, 1)
+	p := Lean(2, 1)
+	p.CPU.Lookback = 6 * time.Hour
 	p.Newcomer.MemoryBytes, p.Newcomer.MinMemoryBytes = 32*mib, 96*mib
 	return p
 }
 
-// plain is what the rows of the documents state and no more: percentile and maximum of 7 d, each plus 10%.
+// plain is percentile and maximum of 7 d, each plus 10%, and no more.
 func plain() estimate.Policy {
 	p := estimate.DefaultPolicy()
+	p.CPU.Percentile = 95
 	p.CPU.Burst, p.Newcomer = 0, estimate.Newcomer{}
 	return p
 }
 
 // cautious reserves about what VPA does as it ships.
 func cautious() estimate.Policy {
-	p := Lean(20, 18)
+	p := Lean(30, 18)
 	p.Newcomer.MinMemoryBytes = 480 * mib
 	return p
 }
 
-// steady is for workloads of whole cores: a lower percentile, bursts worth more, and more on the maximum of memory.
+// steady is for workloads of whole cores, beside which memory costs little: bursts worth more, and more memory.
 func steady() estimate.Policy {
 	p := estimate.DefaultPolicy()
-	p.CPU.Percentile, p.CPU.Burst, p.Memory.Overhead = 90, 12, 0.15
+	p.CPU.Burst, p.Memory.Overhead, p.Newcomer.MemoryBytes = 12, 0.15, 256*mib
 	return p
 }
 
@@ -78,14 +90,16 @@ func Settings() []Setting {
 	ours(settingDefault, false, estimate.DefaultPolicy())
 	ours("percentile-only", false, plain())
 	ours("thrifty", true, thrifty())
-	for _, m := range [][2]int64{{1, 3}, {2, 3}, {3, 3}, {3, 5}, {4, 5}, {4, 7}, {6, 7}, {6, 12}, {20, 9}, {20, 14}} {
+	for _, m := range [][2]int64{{2, 2}, {3, 2}, {5, 2}, {6, 2}, {6, 4}, {8, 4}, {8, 6}, {10, 6}, {12, 8}, {20, 8}, {20, 14}, {30, 18}} {
 		ours(fmt.Sprintf("lean-%dm+%dm", m[0], m[1]), true, Lean(m[0], m[1]))
 	}
 	ours("cautious", true, cautious())
 	ours("steady", false, steady())
-	recent := estimate.DefaultPolicy()
+	ours("following-3h", false, Following(3*time.Hour))
+	ours("following-6h", false, Following(6*time.Hour))
+	recent := Lean(6, 2)
 	recent.CPU.Lookback = 6 * time.Hour
-	ours("lookback-6h", false, recent)
+	ours("lean-6m+2m-6h", false, recent)
 	theirs := func(name string, curve bool, s VPASettings) {
 		out = append(out, Setting{VPA, name, func() (Engine, error) { return NewVPA(s) }, curve})
 	}

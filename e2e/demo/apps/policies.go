@@ -39,9 +39,22 @@ const (
 	ConsolidationBudget = "50%"
 )
 
-// Pool is the NodePool and its node class: spot and on-demand machines. Nothing is consolidated until the budget is changed to
-// ConsolidationBudget, so that what each step saves can be told apart.
+// PoolOptions is what differs between pools of the same families and zones.
+type PoolOptions struct {
+	// Sizes of machines to buy.
+	Sizes []string
+	// ConsolidateAfter is for how long a node must be quiet, and Budget how many nodes may be disrupted at a time, as in a NodePool.
+	ConsolidateAfter, Budget string
+}
+
+// Pool is the NodePool of the demo. Nothing is consolidated until the budget is changed to ConsolidationBudget, so that what each
+// step saves can be told apart.
 func Pool() []client.Object {
+	return NewPool(PoolOptions{Sizes: Sizes(), ConsolidateAfter: "5s", Budget: NoBudget})
+}
+
+// NewPool is a NodePool and its node class: spot and on-demand machines of both architectures.
+func NewPool(o PoolOptions) []client.Object {
 	in := func(key string, values ...string) karpv1.NodeSelectorRequirementWithMinValues {
 		return karpv1.NodeSelectorRequirementWithMinValues{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}
 	}
@@ -58,13 +71,13 @@ func Pool() []client.Object {
 						in(corev1.LabelArchStable, "amd64", "arm64"),
 						in(karpv1.CapacityTypeLabelKey, karpv1.CapacityTypeSpot, karpv1.CapacityTypeOnDemand),
 						in(sim.LabelInstanceFamily, Families()...),
-						in(sim.LabelInstanceSize, Sizes()...),
+						in(sim.LabelInstanceSize, o.Sizes...),
 					},
 				}},
 				Disruption: karpv1.Disruption{
 					ConsolidationPolicy: karpv1.ConsolidationPolicyWhenEmptyOrUnderutilized,
-					ConsolidateAfter:    karpv1.MustParseNillableDuration("5s"),
-					Budgets:             []karpv1.Budget{{Nodes: NoBudget}},
+					ConsolidateAfter:    karpv1.MustParseNillableDuration(o.ConsolidateAfter),
+					Budgets:             []karpv1.Budget{{Nodes: o.Budget}},
 				},
 			},
 		},
