@@ -19,8 +19,8 @@ import (
 	"supercargo.dev/recommender/demand"
 )
 
-// boundBudget is the time that the search for a bound may take. It needs a fraction of a second; cut short on a busy machine, the
-// bound would hold too and be lower than it was a stage before, for no reason that a reader could see.
+// boundBudget is the time that the search for a bound may take. A bound is valid whenever it is asked for, and lower when the search is
+// cut short, so there is more than an idle machine should need.
 const boundBudget = 20 * time.Second
 
 // Shelf is what may be bought: the part of a region that a NodePool allows.
