@@ -76,7 +76,7 @@ func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial
 		if len(set) < size {
 			break
 		}
-		t, err := h.try(ctx, set, true)
+		t, err := h.try(ctx, set)
 		if err != nil {
 			return nil, "", err
 		}

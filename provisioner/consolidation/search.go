@@ -78,10 +78,7 @@ func Search(ctx context.Context, s State) (Plan, error) {
 	plan.Cost = f.cost()
 	h := &hunt{fleet: f, options: &s.Options}
 	h.empties()
-	if err := h.fold(ctx); err != nil {
-		return Plan{}, fmt.Errorf("searching moves, %w", err)
-	}
-	if err := h.grow(ctx); err != nil {
+	if err := h.run(ctx); err != nil {
 		return Plan{}, fmt.Errorf("searching moves, %w", err)
 	}
 	plan.Moves = h.moves
@@ -90,4 +87,28 @@ func Search(ctx context.Context, s State) (Plan, error) {
 	plan.Kept = f.kept(ctx)
 	plan.Stats = Stats{Tried: h.tried, Found: h.found, Truncated: ctx.Err() != nil, Elapsed: time.Since(start)}
 	return plan, nil
+}
+
+// run looks for moves. Those that save much for what they disturb come first; others are left
+// for when there are none of them.
+func (h *hunt) run(ctx context.Context) error {
+	for _, weight := range []float64{h.fleet.moveWeight(), 1} {
+		for before := -1; before < h.found && ctx.Err() == nil && !h.full(); {
+			before = h.found
+			t, err := h.aim(ctx, weight)
+			if err != nil {
+				return err
+			}
+			if t == nil {
+				break
+			}
+			if err := h.carry(ctx, t, weight); err != nil {
+				return err
+			}
+		}
+		if h.found > 0 {
+			return nil
+		}
+	}
+	return h.grow(ctx)
 }
