@@ -68,10 +68,11 @@ func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
 	if err := h.swap(ctx, line, best.set, look); err != nil {
 		return nil, err
 	}
-	h.debugTarget(best, weight, looks)
 	if len(best.set) == 0 {
 		return nil, nil //nolint:nilnil // as above
 	}
+	best.straighten(h.fleet.zones())
+	h.debugTarget(best, weight, looks)
 	return best, nil
 }
 
@@ -145,9 +146,11 @@ func sizes(base, all int) []int {
 
 // without packs the pods of a set of nodes anew.
 func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool, weight float64) (*target, error) {
-	t := &target{set: slices.Clone(set), cost: h.fleet.cost()}
+	// Of pods that are equal, the packer puts the first on nodes that stay: so fewer of the
+	// nodes that save most have to wait for new ones.
+	t := &target{set: slices.SortedStableFunc(slices.Values(set), bySaving), cost: h.fleet.cost()}
 	var pods []packing.Pod
-	for i, m := range set {
+	for i, m := range t.set {
 		t.cost += weight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
 		for _, k := range m.movable {
 			p := m.successor(k)

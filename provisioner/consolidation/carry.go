@@ -175,6 +175,13 @@ func (h *hunt) holds(ctx context.Context, t *trial) (bool, error) {
 		}}}
 	}
 	plan, err := h.fleet.solve(ctx, pods, nodes, nil, nothing)
+	if debugAim && len(plan.Unplaced) > 0 {
+		full, _ := h.fleet.solve(ctx, pods, nodes, nil, 0)
+		debugf("   fails: %d pods on %d nodes, %d and %d unplaced\n", len(pods), len(into), len(plan.Unplaced), len(full.Unplaced))
+		for _, u := range full.Unplaced {
+			debugf("        %s\n", u.Message)
+		}
+	}
 	return err == nil && ctx.Err() == nil && len(plan.Unplaced) == 0, err
 }
 
