@@ -13,17 +13,19 @@ import (
 // target is what the cluster could become: a packing of the pods of some nodes on the others
 // and on new ones.
 type target struct {
-	set  []*member
-	pods []placed
-	from []int // the index in set of the node that each pod is on
-	plan packing.Plan
+	set []*member
+	// leaving take no pods though they are not in the set: they will be in a later one.
+	leaving []*member
+	pods    []placed
+	from    []int // the index in set of the node that each pod is on
+	plan    packing.Plan
 	// cost in USD per hour of the whole cluster, with the moves written off over the
 	// horizon; +Inf when pods would have no place.
 	cost float64
 }
 
 // aim looks for what the cluster is to become when the cost of moving a pod counts so many
-// times; nil when it is best left as it is.
+// times. A target without nodes says that it is best left as it is.
 //
 // The nodes are lined up by how dear they are for what they can hold. Where in the line to
 // draw the border between those that leave and those that stay is tried first, then what
@@ -31,21 +33,20 @@ type target struct {
 // displaced pods, not a guess: room that no pod fits into counts as lost.
 func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
 	line := slices.DeleteFunc(h.fleet.byPromise(), func(m *member) bool { return m.took || !h.rule(m) })
-	if len(line) == 0 {
-		return nil, nil //nolint:nilnil // there is no target, and that is no failure
-	}
 	for _, m := range line {
 		m.dear = h.fleet.dear(m, weight)
 	}
 	slices.SortStableFunc(line, func(a, b *member) int { return cmp.Compare(b.dear, a.dear) })
+	number := h.fleet.dispensable(line)
+	pools := h.pools(math.Inf(1))
+	if len(line) > maxSwept {
+		return h.slice(ctx, line[:number], pools, weight)
+	}
 	// The rest of the time is for carrying it out.
 	ctx, cancel := context.WithTimeout(ctx, h.options.TimeBudget/aimPart)
 	defer cancel()
 	best := &target{cost: h.fleet.cost()}
-	pools := h.pools(math.Inf(1))
-	looks := 0
 	look := func(set []*member) (bool, error) {
-		looks++
 		t, err := h.without(ctx, set, pools, weight)
 		if err != nil || t.cost >= best.cost-nothing {
 			return false, err
@@ -53,35 +54,49 @@ func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
 		best = t
 		return true, nil
 	}
-	numbers := sizes(h.fleet.dispensable(line), len(line))
-	if len(line) > maxSwept {
-		numbers = numbers[:1]
-	}
-	for _, n := range numbers {
-		if _, err := look(line[:n]); err != nil {
-			return nil, err
-		}
+	for _, n := range sizes(number, len(line)) {
 		if ctx.Err() != nil {
 			break
+		}
+		if _, err := look(line[:n]); err != nil {
+			return nil, err
 		}
 	}
 	if err := h.swap(ctx, line, best.set, look); err != nil {
 		return nil, err
 	}
-	if len(best.set) == 0 {
-		return nil, nil //nolint:nilnil // as above
-	}
-	best.straighten(h.fleet.zones())
-	h.debugTarget(best, weight, looks)
 	return best, nil
+}
+
+// slice is a target for some of the nodes that are to leave, those that save most for the cost
+// of moving their pods, for clusters of which one packing of all takes too long.
+func (h *hunt) slice(ctx context.Context, leaving []*member, pools []packing.Pool, weight float64) (*target, error) {
+	leaving = slices.SortedStableFunc(slices.Values(leaving), bySaving)
+	mark(leaving, true)
+	defer mark(leaving, false)
+	n := min(len(leaving), maxSlice)
+	t, err := h.without(ctx, leaving[:n], pools, weight)
+	if err != nil || t.cost >= h.fleet.cost()-nothing {
+		return &target{}, err
+	}
+	t.leaving = leaving[n:]
+	return t, nil
+}
+
+func mark(set []*member, leaving bool) {
+	for _, m := range set {
+		m.leaving = leaving
+	}
 }
 
 const (
 	// aimPart is the part of the time that aiming may take: one of so many.
 	aimPart = 3
-	// maxSwept is the number of nodes beyond which one packing of them all takes so long that
-	// the first border has to do.
+	// maxSwept is the number of nodes beyond which one packing of them all takes too long: of
+	// more, so many are packed at a time as maxSlice says, and the border is where sums of cpu
+	// and memory have it.
 	maxSwept = 1000
+	maxSlice = 100
 	// swaps is how many nodes may change sides one after another without a better target
 	// before it is taken to be good.
 	swaps = 60
@@ -90,7 +105,7 @@ const (
 // swap lets nodes near the border of a set change sides, at random, as long as that leads to
 // something better.
 func (h *hunt) swap(ctx context.Context, line, set []*member, look func([]*member) (bool, error)) error {
-	if len(line) > maxSwept || len(line) < 2 {
+	if len(line) < 2 {
 		return nil
 	}
 	rng := rand.New(rand.NewPCG(h.options.Seed, uint64(len(line)))) //nolint:gosec // nothing depends on its being hard to guess

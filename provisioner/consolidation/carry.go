@@ -67,14 +67,10 @@ func (t *target) groups() []*group {
 // carry carries a target out, group by group, most saving per cost of moving first. Pods go
 // only to nodes that stay, so that few move twice.
 func (h *hunt) carry(ctx context.Context, t *target, weight float64) error {
-	for _, m := range t.set {
-		m.leaving = true
-	}
-	defer func() {
-		for _, m := range t.set {
-			m.leaving = false
-		}
-	}()
+	t.straighten(h.fleet.zones())
+	leaving := slices.Concat(t.set, t.leaving)
+	mark(leaving, true)
+	defer mark(leaving, false)
 	groups := slices.DeleteFunc(t.groups(), func(g *group) bool {
 		return g.saved*h.options.Horizon.Hours() <= g.moves*weight
 	})
@@ -148,6 +144,9 @@ const goal = "consolidation.supercargo.dev/goal"
 // holds tells whether the pods of a move may go where it has them, as things are now: a
 // target keeps all rules in the end, but not after each of its moves.
 func (h *hunt) holds(ctx context.Context, t *trial) (bool, error) {
+	if !h.fleet.apart && !slices.ContainsFunc(t.move.Pods, delicate) {
+		return true, nil
+	}
 	goals := make([]string, len(t.move.Pods))
 	into := map[string]bool{}
 	for _, b := range t.move.Bindings {
@@ -175,14 +174,28 @@ func (h *hunt) holds(ctx context.Context, t *trial) (bool, error) {
 		}}}
 	}
 	plan, err := h.fleet.solve(ctx, pods, nodes, nil, nothing)
-	if debugAim && len(plan.Unplaced) > 0 {
-		full, _ := h.fleet.solve(ctx, pods, nodes, nil, 0)
-		debugf("   fails: %d pods on %d nodes, %d and %d unplaced\n", len(pods), len(into), len(plan.Unplaced), len(full.Unplaced))
-		for _, u := range full.Unplaced {
-			debugf("        %s\n", u.Message)
-		}
-	}
 	return err == nil && ctx.Err() == nil && len(plan.Unplaced) == 0, err
+}
+
+// delicate tells whether a pod may be refused by a node that takes it at the end of all moves:
+// one that looks beyond the node, at pods that are still to come or to go.
+func delicate(p packing.Pod) bool {
+	if slices.ContainsFunc(p.Spec.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
+		return c.WhenUnsatisfiable == corev1.DoNotSchedule
+	}) {
+		return true
+	}
+	return p.Spec.Affinity != nil && p.Spec.Affinity.PodAffinity != nil && len(p.Spec.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
+}
+
+// keepsApart tells whether a pod keeps others off more than its own node.
+func keepsApart(p packing.Pod) bool {
+	if p.Spec.Affinity == nil || p.Spec.Affinity.PodAntiAffinity == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.Spec.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, func(t corev1.PodAffinityTerm) bool {
+		return t.TopologyKey != corev1.LabelHostname
+	})
 }
 
 // together gives up nodes that are too many for one move, or could not go as was planned, as

@@ -26,6 +26,7 @@ type fleet struct {
 	worth    amounts // what a core and a byte of memory cost where they are cheapest
 	seq      int
 	risks    map[offeringKey]float64 // interruptions per hour
+	apart    bool                    // whether some pod keeps others off more than its node
 }
 
 // member is a candidate.
@@ -87,6 +88,9 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 		need = need.plus(requested(m.Node.Pods))
 	}
 	f.worth = unitPrices(s.Pools, need)
+	for _, n := range f.standing(nil) {
+		f.apart = f.apart || slices.ContainsFunc(n.Pods, keepsApart)
+	}
 	f.rank()
 	return f, nil
 }

@@ -93,22 +93,24 @@ func Search(ctx context.Context, s State) (Plan, error) {
 // for when there are none of them.
 func (h *hunt) run(ctx context.Context) error {
 	for _, weight := range []float64{h.fleet.moveWeight(), 1} {
-		for before := -1; before < h.found && ctx.Err() == nil && !h.full(); {
-			before = h.found
-			t, err := h.aim(ctx, weight)
-			if err != nil {
-				return err
-			}
-			if t == nil {
-				break
-			}
-			if err := h.carry(ctx, t, weight); err != nil {
-				return err
-			}
-		}
-		if h.found > 0 {
-			return nil
+		if err := h.pursue(ctx, weight); err != nil || h.found > 0 {
+			return err
 		}
 	}
 	return h.grow(ctx)
+}
+
+// pursue aims and carries out, again and again, until nothing comes of it.
+func (h *hunt) pursue(ctx context.Context, weight float64) error {
+	for before := -1; before < h.found && ctx.Err() == nil && !h.full(); {
+		before = h.found
+		t, err := h.aim(ctx, weight)
+		if err != nil {
+			return err
+		}
+		if err := h.carry(ctx, t, weight); err != nil {
+			return err
+		}
+	}
+	return nil
 }
