@@ -182,3 +182,8 @@ func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool,
 	}
 	return t, nil
 }
+
+// bySaving orders nodes by their price for the cost of moving all their pods, most first.
+func bySaving(a, b *member) int {
+	return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
+}

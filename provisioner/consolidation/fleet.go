@@ -282,8 +282,8 @@ func (f *fleet) lowerBound() (float64, error) {
 	return stays + bound, nil
 }
 
-// kept explains each candidate that stays.
-func (f *fleet) kept(ctx context.Context) []Kept {
+// kept explains each candidate that stays, though others go when better is set.
+func (f *fleet) kept(ctx context.Context, better bool) []Kept {
 	var out []Kept
 	for _, m := range f.nodes {
 		if m.gone {
@@ -296,6 +296,8 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 			why = "kept because " + m.fruitless
 		case ctx.Err() != nil:
 			why = "kept because time ran out before it was looked at"
+		case better:
+			why = "kept because what others save is worth more for what it disturbs"
 		default:
 			why = "kept because no move that pays includes it"
 		}

@@ -52,13 +52,15 @@ func (t *target) straighten(zones map[string]string) {
 
 // unravel deals the places of some pods out anew: first to those that are in the zone of one.
 func (t *target) unravel(pods []int, places []place) {
-	free := make([]place, len(pods))
-	for i, p := range pods {
-		free[i] = places[p]
+	var free, bought []place
+	for _, p := range pods {
+		if places[p].node == "" {
+			bought = append(bought, places[p])
+		} else {
+			free = append(free, places[p])
+		}
 	}
-	slices.SortStableFunc(free, func(a, b place) int { // nodes that stay first
-		return boolean(a.node == "") - boolean(b.node == "")
-	})
+	free = append(free, bought...) // nodes that stay first
 	var others []int
 	for _, p := range pods {
 		zone := t.set[t.from[p]].Node.Labels[corev1.LabelTopologyZone]
@@ -73,13 +75,6 @@ func (t *target) unravel(pods []int, places []place) {
 	for i, p := range others {
 		places[p] = free[i]
 	}
-}
-
-func boolean(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // zones of the nodes that stay, by name.

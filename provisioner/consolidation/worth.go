@@ -47,15 +47,15 @@ func (m *member) moving() float64 {
 }
 
 // moveShare is what moving an average pod counts as when it is decided which nodes
-// stay: a share of what the pod costs per hour at the lowest prices, so that it means
-// the same on spot. A node that stays because its pods are many saves their move now,
-// and one that is dear for what it holds can still be replaced. A quarter is where, on
-// fragmented clusters of 200 and 500 nodes, less saves little more money and moves many
-// more pods.
+// leave first: a share of what the pod costs per hour at the lowest prices, so that it
+// means the same on spot. A node that stays because its pods are many saves their move
+// for now, and one that is dear for what it holds can still be replaced. A quarter is
+// where, on fragmented clusters of 200 and 500 nodes, less saves little more money and
+// moves many more pods.
 const moveShare = 0.25
 
-// moveWeight is how many times the cost of a move counts for that; not less than once. Who says that moving a pod costs less than
-// DefaultPodCost has the share lowered with it.
+// moveWeight is how many times the cost of a move counts for that; not less than once.
+// Who says that moving a pod costs less than DefaultPodCost has the share lowered with it.
 func (f *fleet) moveWeight() float64 {
 	var need amounts
 	moving, pods := 0.0, 0.0

@@ -66,7 +66,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 	f.IntVar(&s.nodes, "nodes", 0, "about how many nodes a cluster has (default 500, 60 with --short; with --pods a tenth of the pods)")
 	f.Uint64Var(&s.seed, "seed", 1, "of the clusters")
 	f.IntVar(&s.runs, "runs", 0, "of the first search and of Karpenter's first round; the median is shown (default 3, 1 with --short)")
-	f.DurationVar(&s.patience, "patience", 0, "computing time after which Karpenter is stopped between two commands (default 10m, 6s with --short); the table says where it was")
+	f.DurationVar(&s.patience, "patience", 0, "computing time after which Karpenter is stopped between two commands (default 1m, 6s with --short); the table says where it was")
 	f.StringVar(&s.out, "out", "out/bench", "`DIR` for consolidation.json (one object per row), consolidation-settings.json (rows at other settings) and consolidation-runs.json")
 	f.StringVar(&s.docs, "docs", "docs", "`DIR` of benchmarks.md and the plots, which only a run without --case, --pods, --nodes and --short writes")
 	f.StringVar(&s.data, "data", "../shared/data", "`DIR` with pods-openb, for the case openb")
@@ -89,7 +89,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 		s.runs = pick(s.short, 1, 3)
 	}
 	if s.patience == 0 {
-		s.patience = pick(s.short, 6*time.Second, 10*time.Minute)
+		s.patience = pick(s.short, 6*time.Second, time.Minute)
 	}
 	return s, nil
 }
