@@ -82,7 +82,7 @@ func (h *hunt) carry(ctx context.Context, t *target, weight float64) error {
 		var later []*group
 		for _, g := range groups {
 			if ctx.Err() != nil || h.full() {
-				return nil //nolint:nilerr // time that runs out ends the search with what was found
+				return nil // time ran out
 			}
 			done, err := h.carryOut(ctx, t, g)
 			if err != nil {
