@@ -155,6 +155,7 @@ type Ledger struct {
 	rate       Statement
 	spent      NanoUSD
 	idle       NanoUSD
+	unknown    time.Duration
 	byWorkload map[string]NanoUSD
 	carry      map[string]float64
 }
@@ -172,6 +173,7 @@ func (l *Ledger) Record(at time.Time, s Statement) error {
 	}
 	if !l.last.IsZero() {
 		hours := at.Sub(l.last).Hours()
+		l.unknown += at.Sub(l.last) * time.Duration(l.rate.UnknownPrices)
 		l.spent += l.accrue("", l.rate.Price, hours)
 		l.idle += l.accrue("\x00idle", l.rate.Idle, hours)
 		byWorkload := map[string]NanoUSD{}
@@ -193,6 +195,10 @@ func (l *Ledger) accrue(key string, rate NanoUSD, hours float64) NanoUSD {
 	l.carry[key] = exact - whole
 	return NanoUSD(whole)
 }
+
+// Unknown is for how long nodes ran whose price was not known, added up over the nodes. Where it is not zero, Spent and what
+// workloads have cost are "at least".
+func (l *Ledger) Unknown() time.Duration { return l.unknown }
 
 // Spent since the first statement.
 func (l *Ledger) Spent() NanoUSD { return l.spent }

@@ -160,3 +160,27 @@ func BenchmarkState(b *testing.B) {
 		}
 	}
 }
+
+func TestLedgerSaysForHowLongPricesWereNotKnown(t *testing.T) {
+	nodes := []Node{large, {Name: "new", PricePerHour: math.NaN()}, {Name: "newer", PricePerHour: math.NaN()}}
+	unknown, err := State(nodes, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := State(nodes[:1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLedger()
+	for _, r := range []struct {
+		at time.Duration
+		s  Statement
+	}{{0, known}, {time.Hour, unknown}, {3 * time.Hour, known}, {10 * time.Hour, known}} {
+		if err := l.Record(t0.Add(r.at), r.s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.Unknown(); got != 4*time.Hour {
+		t.Errorf("unknown for %s, want two nodes for two hours", got)
+	}
+}

@@ -54,6 +54,42 @@ func TestEveryLinkedTestExists(t *testing.T) {
 	}
 }
 
+// TestEveryLinkedHeadingExists: a link to a part of a page leads to a heading of it, by the anchors that GitHub makes of headings.
+func TestEveryLinkedHeadingExists(t *testing.T) {
+	anchored := regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
+	heading := regexp.MustCompile(`(?m)^#+ (.+)$`)
+	mark := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	found := 0
+	for _, page := range pages(t) {
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range anchored.FindAllStringSubmatch(string(content), -1) {
+			target := page
+			if match[1] != "" {
+				target = filepath.Join(filepath.Dir(page), match[1])
+			}
+			text, err := os.ReadFile(target)
+			if err != nil {
+				t.Errorf("%s links %s: %v", page, match[1], err)
+				continue
+			}
+			found++
+			anchors := map[string]bool{}
+			for _, h := range heading.FindAllStringSubmatch(string(text), -1) {
+				anchors[strings.ReplaceAll(mark.ReplaceAllString(strings.ToLower(strings.TrimSpace(h[1])), ""), " ", "-")] = true
+			}
+			if !anchors[match[2]] {
+				t.Errorf("%s links #%s of %s, which has no such heading", page, match[2], target)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no page links a heading")
+	}
+}
+
 func TestEveryMakeTargetThatIsNamedExists(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join("..", "Makefile"))
 	if err != nil {

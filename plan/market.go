@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -56,7 +55,7 @@ func newMarket(region *catalog.Region, o *Options, nodes []*corev1.Node, archs [
 		m.types = append(m.types, it)
 	}
 	if len(m.types) == 0 {
-		return nil, fmt.Errorf("no instance type of the families %s with architecture %s is offered in %s in zones %s",
+		return nil, mistake("no instance type of the families %s with architecture %s is offered in %s in zones %s",
 			strings.Join(o.Families, ","), strings.Join(archs, ","), region.Name, strings.Join(zones, ","))
 	}
 	return m, nil
@@ -66,10 +65,7 @@ func newMarket(region *catalog.Region, o *Options, nodes []*corev1.Node, archs [
 // 3 and later, without bare metal, accelerators and flex types, whose cpu is not all there all the time; a family such as
 // m7i-flex or g5 for all its types, and a type for itself.
 func familyAllowed(t *catalog.Type, names []string) bool {
-	category := t.Family
-	if i := strings.IndexFunc(t.Family, unicode.IsDigit); i > 0 {
-		category = t.Family[:i]
-	}
+	category := categoryOf(t.Family)
 	for _, name := range names {
 		switch {
 		case name == t.Name, name == t.Family && !t.BareMetal:
@@ -79,6 +75,14 @@ func familyAllowed(t *catalog.Type, names []string) bool {
 		}
 	}
 	return false
+}
+
+// categoryOf is what a family's name begins with: m of m7g, inf of inf2.
+func categoryOf(family string) string {
+	if i := strings.IndexFunc(family, func(r rune) bool { return r < 'a' || r > 'z' }); i > 0 {
+		return family[:i]
+	}
+	return family
 }
 
 // generation is the number in a family's name: 7 of m7g.
@@ -139,7 +143,7 @@ func typeLabels(region string, t *catalog.Type) map[string]string {
 		corev1.LabelTopologyRegion: region, corev1.LabelFailureDomainBetaRegion: region,
 		v1alpha1.InstanceFamilyLabel:            t.Family,
 		"karpenter.k8s.aws/instance-family":     t.Family,
-		"karpenter.k8s.aws/instance-category":   t.Family[:1],
+		"karpenter.k8s.aws/instance-category":   categoryOf(t.Family),
 		"karpenter.k8s.aws/instance-generation": strconv.Itoa(generation(t.Family)),
 		"karpenter.k8s.aws/instance-size":       t.Size,
 		"karpenter.k8s.aws/instance-cpu":        strconv.Itoa(t.VCPU),

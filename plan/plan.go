@@ -57,15 +57,26 @@ type Options struct {
 	mostUsedArch string
 }
 
-// Make plans the cluster of the objects. change holds the workloads whose cost is asked for; nil means none. The error is
-// one of the request: of an unknown region, for example. What is wrong with the input is in the report.
+// RequestError is a mistake in what was asked for: a region that there is not, for example.
+type RequestError struct{ message string }
+
+func (e RequestError) Error() string { return e.message }
+
+func mistake(format string, args ...any) error { return RequestError{fmt.Sprintf(format, args...)} }
+
+// Make plans the cluster of the objects. change holds the workloads whose cost is asked for; nil means none. What is wrong with
+// single objects of the input is in the report; an input that says nothing of a cluster is an error, and so is a RequestError.
 func Make(ctx context.Context, objects, change *dump.Objects, o Options) (*Report, error) {
+	asked := o.Region
 	if err := o.complete(objects, change); err != nil {
 		return nil, err
 	}
 	region, err := catalog.Load(o.Region)
 	if err != nil {
-		return nil, err
+		if asked != "" {
+			return nil, mistake("%v", err)
+		}
+		return nil, fmt.Errorf("%w; --region names the one to take the prices of", err)
 	}
 	if o.Zones, err = zonesToBuyIn(region, o.Zones, objects.Nodes); err != nil {
 		return nil, err
@@ -115,13 +126,16 @@ func (o *Options) complete(objects, change *dump.Objects) error {
 	o.Cloud = cmp.Or(o.Cloud, CloudAWS)
 	o.Spot = cmp.Or(o.Spot, SpotOff)
 	if o.Cloud != CloudAWS {
-		return fmt.Errorf("the catalog has no prices of cloud %q; it has those of %s", o.Cloud, CloudAWS)
+		return mistake("the catalog has no prices of cloud %q; it has those of %s", o.Cloud, CloudAWS)
 	}
 	if !slices.Contains([]SpotMode{SpotOff, SpotOn, SpotOnly}, o.Spot) {
-		return fmt.Errorf("spot is %q, want %s, %s or %s", o.Spot, SpotOff, SpotOn, SpotOnly)
+		return mistake("spot is %q, want %s, %s or %s", o.Spot, SpotOff, SpotOn, SpotOnly)
 	}
 	if len(objects.Nodes) == 0 && len(objects.Pods) == 0 && change == nil {
 		return errors.New("the input holds neither nodes nor pods")
+	}
+	if len(objects.Pods) == 0 && change == nil {
+		return fmt.Errorf("the input holds %d nodes and no pods: without what runs on them, all of them would look empty", len(objects.Nodes))
 	}
 	if len(o.Families) == 0 {
 		o.Families = DefaultFamilies()
@@ -134,7 +148,7 @@ func (o *Options) complete(objects, change *dump.Objects) error {
 	o.mostUsedArch = cmp.Or(mostUsed(archs), "amd64")
 	if o.Region == "" {
 		if o.Region = mostUsed(regions); o.Region == "" {
-			return errors.New("no node names its region: say which one's prices to use with --region")
+			return mistake("no node names its region: say which one's prices to use with --region")
 		}
 	}
 	return nil
@@ -144,7 +158,7 @@ func (o *Options) complete(objects, change *dump.Objects) error {
 func zonesToBuyIn(region *catalog.Region, asked []string, nodes []*corev1.Node) ([]string, error) {
 	for _, zone := range asked {
 		if !slices.Contains(region.Zones, zone) {
-			return nil, fmt.Errorf("region %s has no zone %q; it has %s", region.Name, zone, strings.Join(region.Zones, ", "))
+			return nil, mistake("region %s has no zone %q; it has %s", region.Name, zone, strings.Join(region.Zones, ", "))
 		}
 	}
 	if len(asked) > 0 {

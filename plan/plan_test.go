@@ -131,6 +131,7 @@ func TestNodesThatAPlanDoesNotReplaceStay(t *testing.T) {
 		"of Fargate":                       {labels: `,"eks.amazonaws.com/compute-type":"fargate"`, want: "serverless"},
 		"of --keep":                        {labels: `,"team":"db"`, options: plan.Options{Keep: keep}, want: "chosen by --keep"},
 		"that a pod asks for by name":      {pod: `,"nodeSelector":{"kubernetes.io/hostname":"n"}`, want: "pods that ask for this node by name"},
+		"with a claimed device":            {pod: `,"resourceClaims":[{"name":"gpu","resourceClaimTemplateName":"one"}]`, want: "pods with claimed devices"},
 		"with a local volume":              {pod: `,"volumes":[{"name":"d","persistentVolumeClaim":{"claimName":"local"}}]`, want: "local volumes"},
 		"with a pod that must not move":    {meta: `,"annotations":{"karpenter.sh/do-not-disrupt":"true"}`, options: plan.Options{KeepBlocked: true}, want: "pods that must not be moved"},
 		"whose pod must not move, unasked": {meta: `,"annotations":{"karpenter.sh/do-not-disrupt":"true"}`, want: ""},
@@ -365,7 +366,11 @@ func TestFinishedAndGatedPodsAreNotPlannedFor(t *testing.T) {
 }
 
 func TestTheBoundIsNeverAboveThePlan(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		o := generated(t, seed)
 		for _, options := range []plan.Options{{}, {Spot: plan.SpotOn}, {Families: []string{"m5", "r5"}}} {
 			r, err := plan.Make(context.Background(), o, nil, options)

@@ -21,6 +21,8 @@ func (c *cluster) keepTied(blocked bool) {
 		switch {
 		case tied:
 			p.node.keep = "local volumes"
+		case len(p.Spec.ResourceClaims) > 0:
+			p.node.keep = "pods with claimed devices"
 		case nailed(p.Pod):
 			p.node.keep = "pods that ask for this node by name"
 		case blocked && c.blocked[p]:

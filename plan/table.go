@@ -36,7 +36,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	if n := len(r.Input.Problems); n > 0 {
 		p.heading("INCOMPLETE INPUT")
-		p.printf("%d problems with the input, listed on the standard error; the plan is made of the rest. Pods that are missing make nodes look\nemptier than they are, and the savings larger\n", n)
+		problems := "problems"
+		if n == 1 {
+			problems = "problem"
+		}
+		p.printf("%d %s with the input, listed on the standard error; the plan is made of the rest. Pods that are missing make nodes look\nemptier than they are, and the savings larger\n", n, problems)
 	}
 	return out.Flush()
 }

@@ -44,7 +44,7 @@ func TestTheTableSaysWhatIsNotKnown(t *testing.T) {
 			[]string{"Saves"},
 		},
 		"an input with problems": {
-			plan.Report{Input: plan.Input{Problems: []dump.Problem{{Source: "x"}}}}, []string{"1 problems with the input"}, nil,
+			plan.Report{Input: plan.Input{Problems: []dump.Problem{{Source: "x"}}}}, []string{"1 problem with the input"}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,8 @@ package v1alpha1
 const (
 	// SpotAnnotation on a pod, or on a namespace for all its pods, states a SpotTolerance. The pod's own wins.
 	SpotAnnotation = GroupName + "/spot"
-	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods.
+	// DisabledAnnotation set to "true" on a workload turns off every change to it: resizes, evictions and mutation of new pods. On a pod, or
+	// in a pod template, it does so for that pod.
 	DisabledAnnotation = GroupName + "/disabled"
 	// RecommendationAnnotation on a pod holds the hash of the recommendation that was applied to it.
 	RecommendationAnnotation = GroupName + "/recommendation"
@@ -25,8 +26,15 @@ const (
 	RiskAnnotation = GroupName + "/interruptions-per-hour"
 	// PlannedPodsAnnotation on a NodeClaim holds the UIDs of the pods that it was made for, separated by commas.
 	PlannedPodsAnnotation = GroupName + "/planned-pods"
+	// PlannedSuccessorsAnnotation on a node, or on the NodeClaim that becomes it, says as JSON for how many pods of which owners a
+	// consolidation planned room there (provisioner/succession). It means nothing any more once the nodes that it names are gone, or
+	// after 10 minutes.
+	PlannedSuccessorsAnnotation = GroupName + "/planned-successors"
 	// RuleLabel on a WorkloadScaler names the WorkloadScalerRule that created it. Scalers without it belong to a person.
 	RuleLabel = GroupName + "/rule"
+	// UpdateModeAnnotation on a WorkloadScaler that a WorkloadScalerRule created holds the UpdateMode that a person set for this one
+	// workload: it stands over the rule's until it is taken off.
+	UpdateModeAnnotation = GroupName + "/update-mode"
 	// RuntimeLabel on a WorkloadScaler names the language runtime that its workload was recognised by: RuntimeJava. Policies select by it
 	// as if the workload itself had the label.
 	RuntimeLabel = GroupName + "/runtime"

@@ -289,7 +289,11 @@ type CostImpact struct {
 	Reinvestment string `json:"reinvestment"`
 	// Net is savings less reinvestment. It becomes real only when nodes change.
 	Net string `json:"net"`
-	// Realisable is the part of net that a packing of the whole cluster turns into fewer or cheaper nodes: what all pods cost
+	// OnNodePools is the part of net that falls on pods on nodes of NodePools, or waiting for one. The rest runs on nodes that supercargo
+	// does not buy, and whether it becomes money is not known here. The provisioner computes it.
+	// +optional
+	OnNodePools string `json:"onNodePools,omitempty"`
+	// Realisable is the part of onNodePools that a packing of the whole cluster turns into fewer or cheaper nodes: what all pods cost
 	// packed at their requests less what they cost packed at the recommendations, shared out by net. The provisioner computes it.
 	// +optional
 	Realisable string `json:"realisable,omitempty"`

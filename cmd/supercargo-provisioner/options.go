@@ -3,12 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
-	"go.uber.org/zap/zapcore"
 
+	"supercargo.dev/cmd/internal/component"
 	"supercargo.dev/provisioner/realisable"
 )
 
@@ -16,14 +17,7 @@ import (
 var clouds = []string{"sim"}
 
 type options struct {
-	kubeconfig           string
-	metricsAddress       string
-	healthAddress        string
-	leaderElect          bool
-	leaderElectNamespace string
-	logLevel             string
-	qps                  float32
-	burst                int
+	component.Options
 
 	allowRivals bool
 
@@ -53,8 +47,7 @@ type options struct {
 
 func defaultOptions() options {
 	return options{
-		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
-		qps: 200, burst: 300,
+		Options:   component.Defaults(200, 300),
 		batchIdle: time.Second, batchMax: 10 * time.Second, launchesPerMinute: 200, planBudget: 5 * time.Second,
 		interruptionCost: 0.02, maxNodeShare: 1, maxSpotPoolShare: 1,
 		validationDelay: 15 * time.Second, breakEven: 15 * time.Minute, launchOverlap: 3 * time.Minute, podMoveCost: 0.0005,
@@ -64,14 +57,7 @@ func defaultOptions() options {
 }
 
 func (o *options) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty uses the pod's ServiceAccount")
-	f.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address of the Prometheus metrics; 0 turns them off")
-	f.StringVar(&o.healthAddress, "health-probe-bind-address", o.healthAddress, "address of /healthz and /readyz")
-	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "act only while holding the lease, so that several replicas may run")
-	f.StringVar(&o.leaderElectNamespace, "leader-election-namespace", o.leaderElectNamespace, "namespace of the lease")
-	f.StringVar(&o.logLevel, "log-level", o.logLevel, "debug, info or error")
-	f.Float32Var(&o.qps, "kube-api-qps", o.qps, "requests per second to the API server")
-	f.IntVar(&o.burst, "kube-api-burst", o.burst, "requests to the API server at once")
+	o.AddFlags(f, "", "lease")
 
 	f.BoolVar(&o.allowRivals, "allow-rivals", o.allowRivals, "start although Cluster Autoscaler or Karpenter runs in the cluster; only where its node groups are its own")
 
@@ -108,8 +94,8 @@ func (o *options) validate() error {
 	if o.cloud == "sim" && o.simEndpoint == "" {
 		return errors.New("--sim-endpoint is needed with --cloud=sim, for example http://127.0.0.1:9999")
 	}
-	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
-		return fmt.Errorf("--log-level is %q; it must be debug, info or error", o.logLevel)
+	if err := o.Options.Validate(); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		flag  string
@@ -139,8 +125,34 @@ func (o *options) validate() error {
 			return fmt.Errorf("--%s is %g; it must be above 0 and at most 1", s.flag, s.value)
 		}
 	}
-	if o.validationDelay < 0 || o.breakEven < 0 || o.launchOverlap < 0 || o.podMoveCost < 0 || o.capacitySettle < 0 {
-		return errors.New("--consolidation-validation-delay, --consolidation-break-even, --consolidation-launch-overlap, --consolidation-pod-move-cost and --consolidation-capacity-settle must not be negative")
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"consolidation-validation-delay", o.validationDelay},
+		{"consolidation-break-even", o.breakEven},
+		{"consolidation-launch-overlap", o.launchOverlap},
+		{"consolidation-capacity-settle", o.capacitySettle},
+	} {
+		if d.value < 0 {
+			return fmt.Errorf("--%s is %s; it must not be negative", d.flag, d.value)
+		}
+	}
+	for _, n := range []struct {
+		flag  string
+		value float64
+	}{
+		{"interruption-cost", o.interruptionCost},
+		{"consolidation-pod-move-cost", o.podMoveCost},
+		{"consolidation-min-saving", o.minSavingFraction},
+		{"consolidation-min-saving-per-hour", o.minSavingPerHour},
+	} {
+		if !(n.value >= 0) || math.IsInf(n.value, 0) {
+			return fmt.Errorf("--%s is %g; it must be a number of at least 0", n.flag, n.value)
+		}
+	}
+	if math.IsNaN(o.nodeFee) || math.IsInf(o.nodeFee, 0) {
+		return fmt.Errorf("--node-fee is %g; it must be a number", o.nodeFee)
 	}
 	return nil
 }

@@ -9,27 +9,16 @@ import (
 	"time"
 
 	"github.com/awslabs/operatorpkg/controller"
-	"github.com/go-logr/logr"
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/events"
 
@@ -51,16 +40,14 @@ const name = "supercargo-provisioner"
 
 // newProvisioner puts the parts together. Everything that runs is owned by the manager that it returns.
 func newProvisioner(ctx context.Context, o options) (manager.Manager, error) {
-	logger, err := newLogger(o.logLevel)
+	logger, err := o.StartLog()
 	if err != nil {
 		return nil, err
 	}
-	log.SetLogger(logger)
-	klog.SetLogger(logger)
 	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
 		return nil, fmt.Errorf("registering our kinds, %w", err)
 	}
-	cfg, err := config(o)
+	cfg, err := o.Config(name, version)
 	if err != nil {
 		return nil, err
 	}
@@ -185,45 +172,8 @@ func register(ctx context.Context, mgr manager.Manager, controllers []controller
 	return nil
 }
 
-func newLogger(level string) (logr.Logger, error) {
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return logr.Logger{}, fmt.Errorf("--log-level, %w", err)
-	}
-	c := zap.NewProductionConfig()
-	c.Level = zap.NewAtomicLevelAt(parsed)
-	c.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
-	c.DisableStacktrace = true
-	l, err := c.Build()
-	if err != nil {
-		return logr.Logger{}, fmt.Errorf("building the log, %w", err)
-	}
-	return zapr.NewLogger(l), nil
-}
-
-func config(o options) (*rest.Config, error) {
-	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig, %w", err)
-	}
-	cfg.QPS, cfg.Burst = o.qps, o.burst
-	cfg.UserAgent = name + "/" + version
-	return cfg, nil
-}
-
 func newManager(ctx context.Context, cfg *rest.Config, o options) (manager.Manager, error) {
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme.Scheme, Logger: log.FromContext(ctx),
-		Metrics:                server.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress: o.healthAddress,
-		LeaderElection:         o.leaderElect, LeaderElectionID: name, LeaderElectionNamespace: o.leaderElectNamespace,
-		LeaderElectionReleaseOnCancel: true,
-		// Karpenter's controllers read their options from the context that each reconciliation is given.
-		BaseContext: func() context.Context { return context.WithoutCancel(ctx) },
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&coordinationv1.Lease{}: {Field: fields.SelectorFromSet(fields.Set{"metadata.namespace": corev1.NamespaceNodeLease})},
-		}},
-	})
+	mgr, err := manager.New(cfg, karpenter.ManagerOptions(ctx, o.Manager(name)))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster, %w", err)
 	}

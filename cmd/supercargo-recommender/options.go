@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"go.uber.org/zap/zapcore"
 
+	"supercargo.dev/cmd/internal/component"
 	"supercargo.dev/cost"
 	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/resize"
@@ -27,16 +27,10 @@ const (
 )
 
 type options struct {
-	kubeconfig           string
-	metricsAddress       string
-	healthAddress        string
-	leaderElect          bool
-	leaderElectNamespace string
-	logLevel             string
-	qps                  float32
-	burst                int
-	workers              int
-	seed                 uint64
+	component.Options
+
+	workers int
+	seed    uint64
 
 	usageSource        string
 	scrapeInterval     time.Duration
@@ -67,8 +61,7 @@ type options struct {
 func defaultOptions() options {
 	rates := resize.DefaultRates()
 	return options{
-		metricsAddress: ":8080", healthAddress: ":8081", leaderElect: true, leaderElectNamespace: "supercargo-system", logLevel: "info",
-		qps: 100, burst: 200, workers: 8, seed: 1,
+		Options: component.Defaults(100, 200), workers: 8, seed: 1,
 		usageSource: sourceKubelet, scrapeInterval: time.Minute, scrapeConcurrency: 16, retention: 8 * 24 * time.Hour, checkpointInterval: 5 * time.Minute,
 		historyWindow: 8 * 24 * time.Hour, prometheusStep: 5 * time.Minute,
 		webhookAddress: ":9443", deferredDeadline: 10 * time.Minute, retryAfter: time.Hour,
@@ -80,14 +73,7 @@ func defaultOptions() options {
 }
 
 func (o *options) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "path of a kubeconfig; empty uses the pod's ServiceAccount")
-	f.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress, "address of the Prometheus metrics; 0 turns them off")
-	f.StringVar(&o.healthAddress, "health-probe-bind-address", o.healthAddress, "address of /healthz and /readyz")
-	f.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "act only while holding the lease, so that several replicas may run; the webhook answers on all of them")
-	f.StringVar(&o.leaderElectNamespace, "leader-election-namespace", o.leaderElectNamespace, "namespace of the installation: of the lease, the checkpoints, the certificate and the pause switch")
-	f.StringVar(&o.logLevel, "log-level", o.logLevel, "debug, info or error")
-	f.Float32Var(&o.qps, "kube-api-qps", o.qps, "requests per second to the API server")
-	f.IntVar(&o.burst, "kube-api-burst", o.burst, "requests to the API server at once")
+	o.AddFlags(f, "; the webhook answers on all of them", "installation: of the lease, the checkpoints, the certificate and the pause switch")
 	f.IntVar(&o.workers, "workers", o.workers, "WorkloadScalers reconciled at once")
 	f.Uint64Var(&o.seed, "seed", o.seed, "seed of the jitter of visits to nodes")
 
@@ -126,8 +112,8 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *options) validate() error {
-	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
-		return fmt.Errorf("--log-level is %q; it must be debug, info or error", o.logLevel)
+	if err := o.Options.Validate(); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		flag  string
@@ -201,7 +187,7 @@ func (o *options) webhookHostPort() (host string, port int, err error) {
 
 // webhookHosts are the names and addresses that the webhook's certificate is for.
 func (o *options) webhookHosts(service string) []string {
-	hosts := []string{service + "." + o.leaderElectNamespace + ".svc", service + "." + o.leaderElectNamespace + ".svc.cluster.local"}
+	hosts := []string{service + "." + o.Namespace + ".svc", service + "." + o.Namespace + ".svc.cluster.local"}
 	if u, err := url.Parse(o.webhookURL); err == nil && u.Hostname() != "" {
 		hosts = append(hosts, u.Hostname())
 	}

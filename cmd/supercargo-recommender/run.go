@@ -6,22 +6,15 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -36,14 +29,10 @@ const name = "supercargo-recommender"
 const shutdown = 25 * time.Second
 
 func run(ctx context.Context, o options) error {
-	logger, err := newLogger(o.logLevel)
-	if err != nil {
+	if _, err := o.StartLog(); err != nil {
 		return err
 	}
-	defer func() { _ = logger.Sync() }() // fails on consoles
-	ctrl.SetLogger(zapr.NewLogger(logger))
-	klog.SetLogger(zapr.NewLogger(logger))
-	cfg, err := restConfig(o)
+	cfg, err := o.Config(name, version)
 	if err != nil {
 		return err
 	}
@@ -63,34 +52,6 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-func newLogger(level string) (*zap.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("reading the log level, %w", err)
-	}
-	c := zap.NewProductionConfig()
-	c.Level = zap.NewAtomicLevelAt(l)
-	c.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
-	c.Sampling = nil
-	logger, err := c.Build()
-	if err != nil {
-		return nil, fmt.Errorf("opening the log, %w", err)
-	}
-	return logger, nil
-}
-
-func restConfig(o options) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig, %w", err)
-	}
-	cfg.QPS, cfg.Burst = o.qps, o.burst
-	cfg.UserAgent = name + "/" + version
-	return cfg, nil
-}
-
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -107,28 +68,20 @@ func newManager(cfg *rest.Config, o options, keyring *admission.Keyring) (manage
 		return nil, err
 	}
 	grace := shutdown
-	m := manager.Options{
-		Scheme:                        scheme,
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
-		HealthProbeBindAddress:        o.healthAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionNamespace:       o.leaderElectNamespace,
-		LeaderElectionID:              name,
-		LeaderElectionReleaseOnCancel: true, // the process ends when Start returns
-		GracefulShutdownTimeout:       &grace,
-		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				// The switches only: checkpoints are ConfigMaps too, and large.
-				&corev1.ConfigMap{}: {
-					Namespaces: map[string]cache.Config{o.leaderElectNamespace: {}},
-					Field:      fields.OneTermEqualSelector("metadata.name", governance.SwitchName),
-				},
+	m := o.Manager(name)
+	m.Scheme, m.GracefulShutdownTimeout = scheme, &grace
+	m.Cache = cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			// The switches only: checkpoints are ConfigMaps too, and large.
+			&corev1.ConfigMap{}: {
+				Namespaces: map[string]cache.Config{o.Namespace: {}},
+				Field:      fields.OneTermEqualSelector("metadata.name", governance.SwitchName),
 			},
 		},
-		// Read by name through the API reader where they are needed, so that no informer is started for them.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	}
+	// Read by name through the API reader where they are needed, so that no informer is started for them.
+	m.Client = client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}}
 	if keyring != nil {
 		host, port, err := o.webhookHostPort()
 		if err != nil {

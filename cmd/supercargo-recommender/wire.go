@@ -61,7 +61,7 @@ func (r *recommender) wire(ctx context.Context) error {
 		return err
 	}
 	r.resolver = &workload.Resolver{Reader: mgr.GetClient(), Direct: mgr.GetAPIReader(), Scales: mgr.GetClient().SubResource("scale")}
-	r.governor = &governance.Governor{Reader: mgr.GetClient(), Clock: r.clock, Namespace: r.options.leaderElectNamespace}
+	r.governor = &governance.Governor{Reader: mgr.GetClient(), Clock: r.clock, Namespace: r.options.Namespace}
 	r.store = estimate.NewStore(estimate.Options{Retention: r.options.retention})
 	r.registry = recommendation.NewRegistry()
 	prover, err := r.admission(ctx)
@@ -90,7 +90,7 @@ func (r *recommender) admission(ctx context.Context) (resize.Prover, error) {
 	if r.keyring == nil {
 		return noWebhook{}, nil
 	}
-	mgr, namespace := r.manager, r.options.leaderElectNamespace
+	mgr, namespace := r.manager, r.options.Namespace
 	r.keyring.Client, r.keyring.Direct, r.keyring.Namespace, r.keyring.Clock = mgr.GetClient(), mgr.GetAPIReader(), namespace, r.clock
 	r.keyring.Hosts = r.options.webhookHosts(admission.ServiceName)
 	first, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -168,7 +168,7 @@ func (r *recommender) nodes() []string {
 
 // recommendation adds history, backfill, applier and controller.
 func (r *recommender) recommendation(prover resize.Prover) error {
-	mgr, namespace := r.manager, r.options.leaderElectNamespace
+	mgr, namespace := r.manager, r.options.Namespace
 	recorder := mgr.GetEventRecorder(name)
 	// The API server accepts lower memory limits from Kubernetes 1.34 on.
 	predict := policy.PredictOptions{MemoryLimitDecrease: r.server.AtLeast(utilversion.MajorMinor(1, 34))}

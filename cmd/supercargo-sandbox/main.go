@@ -33,6 +33,8 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	// Kubernetes declares a flag of this name for every program that links it, and cobra's would be that one.
+	cmd.Flags().Bool("version", false, "print the version")
 	cmd.AddCommand(newUpCommand(), newDemoCommand())
 	return cmd
 }

@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/governance"
 	"supercargo.dev/recommender/insight"
+	"supercargo.dev/recommender/policy"
 )
 
 // fieldManager signs what apply writes.
@@ -43,7 +47,8 @@ func applyCommand() *cobra.Command {
 of a template. It shows what changes and asks before it writes.
 
 With --mode it leaves the templates alone and sets the update mode of the WorkloadScalers instead: from then on the recommender keeps
-the pods up to date by itself (OnCreate, ReCreate, InPlace, Auto), or stops doing so (Preview, Off).
+the pods up to date by itself (OnCreate, ReCreate, InPlace, Auto), or stops doing so (Preview, Off). Of a WorkloadScaler that a
+WorkloadScalerRule made, the mode that is set here stands over the rule's, until --mode Rule gives it back.
 
 Workloads are named, or selected as in supercargo workloads. What is selected and not named is left out where the
 recommendation rests on too little data, where the workload is for review only (accelerators, critical to the cluster), and where
@@ -69,7 +74,7 @@ a direct change.`,
 	o.connection.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.all, "all", false, "every workload of the cluster that has a recommendation")
-	f.StringVar(&o.mode, "mode", "", "set the update mode instead: Preview, Off, OnCreate, ReCreate, InPlace or Auto")
+	f.StringVar(&o.mode, "mode", "", "set the update mode instead: Preview, Off, OnCreate, ReCreate, InPlace or Auto; Rule: that of the WorkloadScalerRule again")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change and change nothing")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&o.lowConfidence, "allow-low-confidence", false, "also where the recommendation rests on too little data")
@@ -82,7 +87,7 @@ func (o *applyOptions) complete(args []string) error {
 		return err
 	}
 	if o.mode != "" && !knownMode(o.mode) {
-		return usageError{fmt.Errorf("--mode is %q, want Preview, Off, OnCreate, ReCreate, InPlace or Auto", o.mode)}
+		return usageError{fmt.Errorf("--mode is %q, want Preview, Off, OnCreate, ReCreate, InPlace, Auto or Rule", o.mode)}
 	}
 	selected := o.Namespace != "" || o.Kind != "" || o.Name != "" || o.selector != ""
 	switch {
@@ -100,13 +105,11 @@ func (o *applyOptions) complete(args []string) error {
 	return nil
 }
 
+// modeOfRule is what --mode is called where a person gives the mode back to the WorkloadScalerRule.
+const modeOfRule = "Rule"
+
 func knownMode(mode string) bool {
-	switch v1alpha1.UpdateMode(mode) {
-	case v1alpha1.UpdateModePreview, v1alpha1.UpdateModeOff, v1alpha1.UpdateModeOnCreate, v1alpha1.UpdateModeReCreate,
-		v1alpha1.UpdateModeInPlace, v1alpha1.UpdateModeAuto:
-		return true
-	}
-	return false
+	return mode == modeOfRule || slices.Contains(policy.Modes(), v1alpha1.UpdateMode(mode))
 }
 
 func (o *applyOptions) run(cmd *cobra.Command, args []string) error {
@@ -204,7 +207,8 @@ func title(s *v1alpha1.WorkloadScaler) string {
 // prepare works out what changes for one workload, or why it is left alone.
 func (o *applyOptions) prepare(ctx context.Context, c client.Client, s *v1alpha1.WorkloadScaler, named bool) (p pendingChange, why string, err error) {
 	if o.mode != "" {
-		return o.setMode(s, named)
+		p, why = o.setMode(s, named)
+		return p, why, nil
 	}
 	r := s.Status.Recommendation
 	switch {
@@ -232,7 +236,7 @@ func (o *applyOptions) prepare(ctx context.Context, c client.Client, s *v1alpha1
 		resources = s.Status.Policy.Resources
 	}
 	ref := s.Spec.TargetRef
-	p = pendingChange{title: title(s), kind: schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind), before: before, object: object, lines: resizeTemplate(podSpec(object), r.Containers, resources)}
+	p = pendingChange{title: title(s), kind: schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind), before: before, object: object, lines: resizeTemplate(podSpec(object), ofTemplate(s, podSpec(object)), resources)}
 	if len(p.lines) == 0 {
 		return p, "its template asks for what is recommended", nil
 	}
@@ -243,25 +247,40 @@ func (o *applyOptions) prepare(ctx context.Context, c client.Client, s *v1alpha1
 	return p, "", nil
 }
 
-func (o *applyOptions) setMode(s *v1alpha1.WorkloadScaler, named bool) (p pendingChange, why string, err error) {
-	mode := v1alpha1.UpdateMode(o.mode)
-	is := s.Spec.Resources.UpdatePolicy.UpdateMode
+// setMode works out a change of the update mode. That of a scaler that a rule made is set over the rule's, by an annotation.
+func (o *applyOptions) setMode(s *v1alpha1.WorkloadScaler, named bool) (p pendingChange, why string) {
+	mode, is, r := v1alpha1.UpdateMode(o.mode), s.Spec.Resources.UpdatePolicy.UpdateMode, s.Status.Recommendation
+	rule, override := s.Labels[v1alpha1.RuleLabel], s.Annotations[v1alpha1.UpdateModeAnnotation]
+	unattended := governance.Applies(mode) && !named
 	switch {
 	case s.Status.Policy != nil && s.Status.Policy.AutoscalingPolicy != "":
-		return p, fmt.Sprintf("AutoscalingPolicy %s governs it: change its updateSchedule", s.Status.Policy.AutoscalingPolicy), nil
-	case s.Status.ReviewOnly != "" && !named && mode != v1alpha1.UpdateModePreview && mode != v1alpha1.UpdateModeOff:
-		return p, "for review only (" + s.Status.ReviewOnly + "): name it to change it", nil
-	case s.Labels[v1alpha1.RuleLabel] != "":
-		return p, fmt.Sprintf("WorkloadScalerRule %s sets its mode: change the rule, or match the workload with an AutoscalingPolicy", s.Labels[v1alpha1.RuleLabel]), nil
-	case is == mode:
-		return p, "its mode is " + o.mode, nil
+		return p, fmt.Sprintf("AutoscalingPolicy %s governs it: change its updateSchedule", s.Status.Policy.AutoscalingPolicy)
+	case o.mode == modeOfRule && (rule == "" || override == ""):
+		return p, "its mode was not set over that of a WorkloadScalerRule"
+	case mode == is && (rule == "" || override == o.mode):
+		return p, "its mode is " + o.mode
+	case unattended && s.Status.ReviewOnly != "":
+		return p, "for review only (" + s.Status.ReviewOnly + "): name it to change it"
+	case unattended && !o.lowConfidence && (r == nil || r.Confidence.Level != v1alpha1.ConfidenceFull):
+		return p, "too little is known of it yet: name it, or --allow-low-confidence takes it all the same"
 	}
 	after := s.DeepCopy()
-	after.Spec.Resources.UpdatePolicy.UpdateMode = mode
+	line := fmt.Sprintf("mode %s → %s (WorkloadScaler %s", dash(string(is)), mode, s.Name)
+	switch {
+	case o.mode == modeOfRule: // the recommender then puts the rule's mode into the spec
+		delete(after.Annotations, v1alpha1.UpdateModeAnnotation)
+		line = fmt.Sprintf("mode %s → that of WorkloadScalerRule %s (WorkloadScaler %s", dash(string(is)), rule, s.Name)
+	case rule != "":
+		metav1.SetMetaDataAnnotation(&after.ObjectMeta, v1alpha1.UpdateModeAnnotation, o.mode)
+		line += ", over WorkloadScalerRule " + rule
+		fallthrough
+	default:
+		after.Spec.Resources.UpdatePolicy.UpdateMode = mode
+	}
 	return pendingChange{
-		title: title(s), lines: []string{fmt.Sprintf("mode %s → %s (WorkloadScaler %s)", dash(string(is)), mode, s.Name)},
-		kind: v1alpha1.GroupVersion.WithKind("WorkloadScaler"), before: s, object: after, patch: client.MergeFromWithOptions(s, client.MergeFromWithOptimisticLock{}),
-	}, "", nil
+		title: title(s), lines: []string{line + ")"}, kind: v1alpha1.GroupVersion.WithKind("WorkloadScaler"), before: s, object: after,
+		patch: client.MergeFromWithOptions(s, client.MergeFromWithOptimisticLock{}),
+	}, ""
 }
 
 func (o *applyOptions) show(w io.Writer, changes []pendingChange) error {

@@ -110,3 +110,77 @@ func TestEveryKindWithATemplateOfItsOwnCanBeApplied(t *testing.T) {
 		t.Error("the spec is a copy: changes to it are lost")
 	}
 }
+
+func TestContainersOfAGroupGetWhatIsRecommendedForIt(t *testing.T) {
+	s := &v1alpha1.WorkloadScaler{}
+	s.Spec.Resources.ContainerGroups = []v1alpha1.ContainerGroup{{Name: "workers", Pattern: "worker-*"}}
+	s.Status.Recommendation = &v1alpha1.Recommendation{Containers: []v1alpha1.ContainerRecommendation{{Name: "workers", Requests: quantities("250m", "")}}}
+	spec := &corev1.PodSpec{Containers: []corev1.Container{
+		{Name: "worker-0", Resources: corev1.ResourceRequirements{Requests: quantities("1", "")}},
+		{Name: "worker-1", Resources: corev1.ResourceRequirements{Requests: quantities("1", "")}},
+	}}
+	want := []string{"container worker-0: cpu request 1 → 250m", "container worker-1: cpu request 1 → 250m"}
+	if d := cmp.Diff(want, resizeTemplate(spec, ofTemplate(s, spec), nil)); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
+func TestAModeIsSetOnTheScalerOverThatOfItsRule(t *testing.T) {
+	type scaler = v1alpha1.WorkloadScaler
+	ruled := func(s *scaler) { s.Labels = map[string]string{v1alpha1.RuleLabel: "all"} }
+	override := func(s *scaler) {
+		ruled(s)
+		s.Annotations = map[string]string{v1alpha1.UpdateModeAnnotation: "Preview"}
+	}
+	for name, tc := range map[string]struct {
+		mode     string
+		named    bool
+		change   func(*scaler)
+		line     string
+		override string // afterwards
+		why      string
+	}{
+		"of a person's scaler in its spec":           {mode: "InPlace", line: "mode Preview → InPlace (WorkloadScaler web)"},
+		"of a rule's scaler also by the annotation":  {mode: "InPlace", change: ruled, line: "mode Preview → InPlace (WorkloadScaler web, over WorkloadScalerRule all)", override: "InPlace"},
+		"of a rule's that says the same as it does":  {mode: "Preview", change: ruled, line: "mode Preview → Preview (WorkloadScaler web, over WorkloadScalerRule all)", override: "Preview"},
+		"given back to the rule":                     {mode: "Rule", change: override, line: "mode Preview → that of WorkloadScalerRule all (WorkloadScaler web)"},
+		"given back though it was never taken":       {mode: "Rule", change: ruled, why: "its mode was not set over that of a WorkloadScalerRule"},
+		"as it is":                                   {mode: "Preview", change: override, why: "its mode is Preview"},
+		"where a policy governs":                     {mode: "InPlace", why: "AutoscalingPolicy nights governs it: change its updateSchedule", change: func(s *scaler) { s.Status.Policy.AutoscalingPolicy = "nights" }},
+		"of a workload for review that is not named": {mode: "InPlace", why: "for review only (gpu): name it to change it", change: func(s *scaler) { s.Status.ReviewOnly = "gpu" }},
+		"of a workload for review that is named":     {mode: "InPlace", named: true, line: "mode Preview → InPlace (WorkloadScaler web)", change: func(s *scaler) { s.Status.ReviewOnly = "gpu" }},
+		"of one that little is known of": {
+			mode: "InPlace", why: "too little is known of it yet: name it, or --allow-low-confidence takes it all the same",
+			change: func(s *scaler) { s.Status.Recommendation = nil },
+		},
+		"to Off, of one that little is known of": {mode: "Off", line: "mode Preview → Off (WorkloadScaler web)", change: func(s *scaler) { s.Status.Recommendation = nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scaler{}
+			s.Name = "web"
+			s.Spec.Resources.UpdatePolicy.UpdateMode = v1alpha1.UpdateModePreview
+			s.Status.Policy = &v1alpha1.MatchedPolicy{}
+			s.Status.Recommendation = &v1alpha1.Recommendation{Confidence: v1alpha1.Confidence{Level: v1alpha1.ConfidenceFull}}
+			if tc.change != nil {
+				tc.change(s)
+			}
+			o := &applyOptions{mode: tc.mode}
+			p, why := o.setMode(s, tc.named)
+			if why != tc.why {
+				t.Fatalf("left alone %q, want %q", why, tc.why)
+			}
+			if why != "" {
+				return
+			}
+			if d := cmp.Diff([]string{tc.line}, p.lines); d != "" {
+				t.Errorf("-want +got:\n%s", d)
+			}
+			if is := p.object.GetAnnotations()[v1alpha1.UpdateModeAnnotation]; is != tc.override {
+				t.Errorf("the annotation is %q, want %q", is, tc.override)
+			}
+			if is := p.object.(*scaler).Spec.Resources.UpdatePolicy.UpdateMode; tc.mode != modeOfRule && string(is) != tc.mode {
+				t.Errorf("the mode is %s", is)
+			}
+		})
+	}
+}

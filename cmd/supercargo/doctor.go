@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
@@ -137,7 +137,7 @@ type check struct {
 
 func (e *examination) checks() []check {
 	out := []check{{"kinds", e.kinds}}
-	for _, component := range []string{"recommender", "provisioner"} {
+	for _, component := range []string{"recommender", "provisioner", "scheduler"} {
 		out = append(out, check{"leader of " + component, func(ctx context.Context) finding { return e.leader(ctx, component) }})
 	}
 	return append(out,
@@ -174,23 +174,36 @@ func (e *examination) leader(ctx context.Context, component string) finding {
 		f := failure(err, remedy)
 		if apierrors.IsNotFound(err) {
 			f.Message = fmt.Sprintf("nobody ever held the lease %s/%s", e.namespace, name)
-			if component == "provisioner" { // the two halves run without each other
+			switch component { // each part runs without the others
+			case "provisioner":
 				f.Verdict, f.Remedy = verdictWarning, "no nodes are bought or consolidated; start the provisioner if they should be"
+			case "scheduler":
+				f.Verdict, f.Remedy = verdictWarning, "pods with schedulerName supercargo-scheduler stay pending; start it if there are such pods"
 			}
 		}
 		return f
 	}
-	holder, age := "", time.Duration(0)
-	if lease.Spec.HolderIdentity != nil {
-		holder = *lease.Spec.HolderIdentity
+	f := e.led(&lease.Spec)
+	if f.Verdict != verdictOK {
+		f.Remedy = remedy
 	}
-	if lease.Spec.RenewTime != nil {
-		age = e.now.Sub(lease.Spec.RenewTime.Time).Round(time.Second)
+	return f
+}
+
+// led says who holds a lease. A leader that stops gives its lease up, and leaves it without a holder.
+func (e *examination) led(lease *coordinationv1.LeaseSpec) finding {
+	holder := ptr.Deref(lease.HolderIdentity, "")
+	if holder == "" || lease.RenewTime == nil || lease.LeaseDurationSeconds == nil {
+		return finding{Verdict: verdictFailed, Message: "nobody leads: nobody holds the lease"}
 	}
-	if holder == "" || lease.Spec.LeaseDurationSeconds == nil || age > 2*time.Duration(*lease.Spec.LeaseDurationSeconds)*time.Second {
-		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder), Remedy: remedy}
+	if age := e.now.Sub(lease.RenewTime.Time).Round(time.Second); age > 2*time.Duration(*lease.LeaseDurationSeconds)*time.Second {
+		return finding{Verdict: verdictFailed, Message: fmt.Sprintf("nobody leads: the lease was last renewed %s ago by %q", age, holder)}
 	}
-	return finding{Verdict: verdictOK, Message: fmt.Sprintf("%s, for %s", holder, e.now.Sub(lease.Spec.AcquireTime.Time).Round(time.Second))}
+	since := ""
+	if lease.AcquireTime != nil {
+		since = ", for " + e.now.Sub(lease.AcquireTime.Time).Round(time.Second).String()
+	}
+	return finding{Verdict: verdictOK, Message: holder + since}
 }
 
 // loop makes a WorkloadScaler for a workload that does not exist and waits until the recommender says so.
@@ -230,7 +243,7 @@ func (e *examination) webhook(ctx context.Context) finding {
 	prover := admission.NewProver(e.client, e.namespace, "supercargo-recommender", clock.RealClock{}, uint64(e.now.UnixNano())) //nolint:gosec // a seed
 	if err := prover.Prove(ctx); err != nil {
 		return failure(fmt.Errorf("%w: new pods keep the requests of their templates, and none is replaced for a recommendation", err),
-			"can the API server reach the service supercargo-recommender in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
+			"can the API server reach the Service "+admission.ServiceName+" in "+e.namespace+"? kubectl get mutatingwebhookconfigurations")
 	}
 	return finding{Verdict: verdictOK, Message: "a pod created as a dry run was mutated"}
 }
@@ -269,12 +282,12 @@ func few(names []string) string {
 }
 
 func (e *examination) switches(ctx context.Context) finding {
-	var cm corev1.ConfigMap
-	err := e.client.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: governance.SwitchName}, &cm)
+	governor := governance.Governor{Reader: e.client, Namespace: e.namespace}
+	paused, err := governor.Paused(ctx)
 	switch {
-	case client.IgnoreNotFound(err) != nil:
+	case err != nil:
 		return failure(err, "")
-	case cm.Data[governance.PausedKey] == "true":
+	case paused:
 		return finding{
 			Verdict: verdictWarning, Message: "everything is paused: recommendations go on, nothing is changed",
 			Remedy: fmt.Sprintf("kubectl -n %s patch configmap %s --type merge -p '{\"data\":{\"%s\":\"false\"}}'", e.namespace, governance.SwitchName, governance.PausedKey),

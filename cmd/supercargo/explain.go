@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,11 +15,12 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/recommender/insight"
+	"supercargo.dev/recommender/policy"
 )
 
 // explainOptions are the flags of explain workload.
 type explainOptions struct {
-	source
+	connection
 	namespace string
 	files     []string
 	output    string
@@ -48,7 +50,7 @@ workload, how sure the recommendation is, what it is worth, and why it is or is 
 		},
 		RunE: o.run,
 	}
-	o.source.flags(workload)
+	o.flagsForSeveral(workload)
 	f := workload.Flags()
 	f.StringVarP(&o.namespace, "namespace", "n", metav1.NamespaceDefault, "namespace of the workload")
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "dump to read instead of the cluster; - is the standard input")
@@ -63,7 +65,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	default:
 		return usageError{fmt.Errorf("--output is %q, want text, json or yaml", o.output)}
 	}
-	clusters, problems, err := o.read(cmd, o.files)
+	clusters, problems, err := o.scalers(cmd, o.files)
 	if err != nil {
 		return err
 	}
@@ -72,16 +74,23 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if o.output != "text" {
-		return writeData(cmd.OutOrStdout(), o.output, found)
-	}
-	out := bufio.NewWriter(cmd.OutOrStdout())
-	e := explanation{w: out, s: found}
-	e.write()
-	if err := out.Flush(); err != nil {
+	if err := o.write(cmd.OutOrStdout(), found); err != nil {
 		return fmt.Errorf("writing the explanation, %w", err)
 	}
+	if len(problems) > 0 {
+		return partialError{len(problems)}
+	}
 	return nil
+}
+
+func (o *explainOptions) write(w io.Writer, s *v1alpha1.WorkloadScaler) error {
+	if o.output != "text" {
+		return writeData(w, o.output, s)
+	}
+	out := bufio.NewWriter(w)
+	e := explanation{w: out, s: s}
+	e.write()
+	return out.Flush()
 }
 
 // find returns the one scaler whose target is named.
@@ -149,6 +158,8 @@ func (e *explanation) policy() {
 		return
 	}
 	switch {
+	case p.AutoscalingPolicy == "" && e.s.Annotations[v1alpha1.UpdateModeAnnotation] != "" && policy.SetByHand(e.s):
+		e.printf("Governed by its own update policy, mode %s, set by hand over WorkloadScalerRule %s", p.Mode, e.s.Labels[v1alpha1.RuleLabel])
 	case p.AutoscalingPolicy == "":
 		e.printf("Governed by its own update policy, mode %s", p.Mode)
 	case p.Schedule == "":
@@ -212,11 +223,21 @@ func (e *explanation) worth() {
 		return
 	}
 	e.printf("A MONTH saves $%s and spends $%s: $%s net", dollars(item.Savings), dollars(item.Reinvestment), dollars(item.Net))
-	if item.Realisable != nil {
-		e.printf(", of which packing realises $%s", dollars(item.Realisable))
-	}
-	e.printf("; priority %s\n", dollars(item.Priority))
+	e.printf("%s; priority %s\n", realised(item.OnNodePools, item.Realisable), dollars(item.Priority))
 	e.printf("APPLIED to %d of %d pods; %d resized in place, %d replaced so far\n", item.UpToDate, item.Pods, e.s.Status.Applied.Resized, e.s.Status.Applied.Recreated)
+}
+
+// realised says what packing makes of the net impact of one workload, and of which part of it.
+func realised(onNodePools, realisable *float64) string {
+	switch {
+	case realisable == nil && onNodePools == nil:
+		return ""
+	case realisable == nil:
+		return ", none of it on nodes of NodePools"
+	case onNodePools == nil: // of a version that did not name the part
+		return fmt.Sprintf(", of which packing realises $%.2f", *realisable)
+	}
+	return fmt.Sprintf(", $%.2f of it on nodes of NodePools, where packing realises $%.2f", *onNodePools, *realisable)
 }
 
 func (e *explanation) conditions() {

@@ -60,6 +60,9 @@ func (e usageError) Unwrap() error { return e.err }
 type partialError struct{ problems int }
 
 func (e partialError) Error() string {
+	if e.problems == 1 {
+		return "1 problem with the input: the answer is made of what could be read"
+	}
 	return fmt.Sprintf("%d problems with the input: the answer is made of what could be read", e.problems)
 }
 

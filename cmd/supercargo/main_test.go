@@ -118,6 +118,7 @@ func TestADumpInPartsIsOneCluster(t *testing.T) {
 func TestExitCodesMeanSomething(t *testing.T) {
 	text := dumpOf(t, 3, 20)
 	broken := strings.Replace(text, `"memory": "96Mi"`, `"memory": "lots"`, 1)
+	nodesOnly := strings.ReplaceAll(text, `"kind": "Pod"`, `"kind": "Secret"`)
 	for name, tc := range map[string]struct {
 		stdin  string
 		args   []string
@@ -127,9 +128,13 @@ func TestExitCodesMeanSomething(t *testing.T) {
 		"0 for a plan":                       {text, []string{"plan", "-"}, 0, ""},
 		"0 for help":                         {"", []string{"plan", "--help"}, 0, ""},
 		"1 for a file that is not there":     {"", []string{"plan", "nowhere.json"}, 1, "nowhere.json: no such file"},
-		"1 for an unknown region":            {text, []string{"plan", "-", "--region", "moon-1"}, 1, `region "moon-1" is not in the catalog`},
 		"1 for an empty input":               {"", []string{"plan", "-"}, 1, "neither nodes nor pods"},
 		"1 for a kubeconfig that is not one": {"", []string{"plan", "--kubeconfig", "nowhere"}, 1, "loading the kubeconfig"},
+		"1 for nodes without their pods":     {nodesOnly, []string{"plan", "-"}, 1, "3 nodes and no pods"},
+		"2 for an unknown region":            {text, []string{"plan", "-", "--region", "moon-1"}, 2, `region "moon-1" is not in the catalog`},
+		"2 for an unknown cloud":             {text, []string{"plan", "-", "--cloud", "moon"}, 2, `no prices of cloud "moon"`},
+		"2 for a zone of another region":     {text, []string{"plan", "-", "--zones", "eu-west-1a"}, 2, `no zone "eu-west-1a"`},
+		"2 for families that there are not":  {text, []string{"plan", "-", "--families", "zz"}, 2, "families zz"},
 		"2 for an unknown flag":              {text, []string{"plan", "-", "--cheap"}, 2, "unknown flag: --cheap"},
 		"2 for an unknown command":           {text, []string{"plam"}, 2, `unknown command "plam"`},
 		"2 for an unknown output":            {text, []string{"plan", "-", "-o", "xml"}, 2, "want table, json or yaml"},
@@ -148,6 +153,29 @@ func TestExitCodesMeanSomething(t *testing.T) {
 				t.Errorf("code %d with output %q", code, stdout)
 			}
 		})
+	}
+}
+
+// TestCommandsSayThatNoClusterIsConfigured: no file, and no remedy that does not help.
+func TestCommandsSayThatNoClusterIsConfigured(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	for _, args := range [][]string{{"plan"}, {"workloads"}, {"explain", "workload", "web"}, {"apply", "--all"}, {"migrate", "vpa"}, {"doctor"}} {
+		code, _, stderr := call(t, "", args...)
+		if code != exitError || !strings.Contains(stderr, "no cluster is configured: name a kubeconfig") {
+			t.Errorf("%v: code %d: %s", args, code, stderr)
+		}
+	}
+}
+
+// TestACommandReadsADumpOrACluster: what names both is a mistake.
+func TestACommandReadsADumpOrACluster(t *testing.T) {
+	for _, args := range [][]string{{"plan", "-"}, {"workloads", "-"}, {"explain", "workload", "web", "-f", "-"}, {"migrate", "vpa", "-"}} {
+		for _, flag := range []string{"--context", "--kubeconfig"} {
+			code, _, stderr := call(t, "", append(args, flag, "x")...)
+			if code != exitUsage || !strings.Contains(stderr, "want one of them") {
+				t.Errorf("%v %s: code %d: %s", args, flag, code, stderr)
+			}
+		}
 	}
 }
 

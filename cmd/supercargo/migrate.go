@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -114,9 +116,10 @@ func prune(m map[string]any) map[string]any {
 }
 
 func (o *migrateOptions) input(cmd *cobra.Command, args []string) (io.Reader, error) {
+	if err := o.orDump(args); err != nil {
+		return nil, err
+	}
 	switch {
-	case len(args) == 1 && (o.kubeconfig != "" || o.kubeContext != ""):
-		return nil, usageError{errors.New("a dump and a kubeconfig: want one of them")}
 	case len(args) == 1 && args[0] == "-":
 		return cmd.InOrStdin(), nil
 	case len(args) == 1:
@@ -130,7 +133,10 @@ func (o *migrateOptions) input(cmd *cobra.Command, args []string) (io.Reader, er
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(schema.GroupVersionKind{Group: "autoscaling.k8s.io", Version: "v1", Kind: "VerticalPodAutoscalerList"})
 	if err := c.List(cmd.Context(), list); err != nil {
-		return nil, fmt.Errorf("listing verticalpodautoscalers (is the Vertical Pod Autoscaler installed?), %w", err)
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return nil, errors.New("the cluster has no VerticalPodAutoscalers: the Vertical Pod Autoscaler is not installed")
+		}
+		return nil, fmt.Errorf("listing verticalpodautoscalers, %w", err)
 	}
 	data, err := list.MarshalJSON()
 	if err != nil {

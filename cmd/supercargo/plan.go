@@ -22,11 +22,11 @@ const maxProblemLines = 20
 // planOptions are the flags of plan.
 type planOptions struct {
 	plan.Options
-	output                  string
-	files                   []string
-	keep                    string
-	spot                    string
-	kubeconfig, kubeContext string
+	connection
+	output string
+	files  []string
+	keep   string
+	spot   string
 }
 
 func planCommand() *cobra.Command {
@@ -76,8 +76,7 @@ another system than Linux, with local volumes or with pods that ask for them by 
 	f.IntVar(&o.MaxPods, "max-pods", 0, "pods of a new node (default: as the present nodes have it, else what its network interfaces allow)")
 	f.DurationVar(&o.TimeBudget, "time-budget", 10*time.Second, "longest time for each packing")
 	f.Uint64Var(&o.Seed, "seed", 0, "decides between plans of equal worth")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster to read where no dump is given")
-	f.StringVar(&o.kubeContext, "context", "", "context of the kubeconfig")
+	o.flags(cmd)
 	return cmd
 }
 
@@ -105,6 +104,10 @@ func (o *planOptions) run(cmd *cobra.Command, args []string) error {
 	listProblems(cmd.ErrOrStderr(), objects.Problems)
 	report, err := plan.Make(cmd.Context(), objects, change, o.Options)
 	status.done()
+	var request plan.RequestError
+	if errors.As(err, &request) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}
@@ -124,8 +127,8 @@ func (o *planOptions) complete(args []string) error {
 	default:
 		return fmt.Errorf("--output is %q, want table, json or yaml", o.output)
 	}
-	if len(args) > 0 && (o.kubeconfig != "" || o.kubeContext != "") {
-		return errors.New("a dump and a kubeconfig: want one of them")
+	if err := o.orDump(args); err != nil {
+		return err
 	}
 	dashes := 0
 	for _, name := range append(append([]string(nil), args...), o.files...) {
@@ -146,8 +149,11 @@ func (o *planOptions) complete(args []string) error {
 	default:
 		return fmt.Errorf("--spot is %q, want off, on or only", o.spot)
 	}
-	if o.MaxPods < 0 || o.TimeBudget <= 0 {
-		return errors.New("--max-pods must not be negative, and --time-budget must be positive")
+	if o.MaxPods < 0 {
+		return fmt.Errorf("--max-pods is %d, want 0 or more", o.MaxPods)
+	}
+	if o.TimeBudget <= 0 {
+		return fmt.Errorf("--time-budget is %s, want more than 0s", o.TimeBudget)
 	}
 	if o.keep != "" {
 		selector, err := labels.Parse(o.keep)
@@ -164,7 +170,7 @@ func (o *planOptions) read(cmd *cobra.Command, args []string, objects *dump.Obje
 	if len(args) > 0 {
 		return readFiles(cmd, args, objects, status)
 	}
-	cfg, err := live.Config(o.kubeconfig, o.kubeContext)
+	cfg, err := o.config()
 	if err != nil {
 		return err
 	}

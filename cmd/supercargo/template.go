@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 )
 
 // template is an empty object of the kind of a workload whose template may be changed, or why it may not.
@@ -49,6 +50,11 @@ func podSpec(o client.Object) *corev1.PodSpec {
 		return &o.Spec.JobTemplate.Spec.Template.Spec
 	}
 	return &corev1.PodSpec{}
+}
+
+// ofTemplate is what is recommended for the containers of a template, by their own names: those of groups are told apart.
+func ofTemplate(s *v1alpha1.WorkloadScaler, spec *corev1.PodSpec) []v1alpha1.ContainerRecommendation {
+	return policy.ForPod(&corev1.Pod{Spec: *spec}, s.Spec.Resources.ContainerGroups, s.Status.Recommendation.Containers, nil)
 }
 
 // resizeTemplate gives the containers of a template what is recommended, and says what that changes. Resources lists what may be
@@ -101,8 +107,14 @@ func resizeTemplate(spec *corev1.PodSpec, recommended []v1alpha1.ContainerRecomm
 // writePatch writes a change as a strategic merge patch, the form that kustomize takes. A null takes a limit away.
 func writePatch(w io.Writer, p *pendingChange) error {
 	var spec any
+	metadata := map[string]any{"namespace": p.object.GetNamespace(), "name": p.object.GetName()}
 	if scaler, ok := p.object.(*v1alpha1.WorkloadScaler); ok {
 		spec = map[string]any{"resources": scaler.Spec.Resources}
+		if mode, set := scaler.Annotations[v1alpha1.UpdateModeAnnotation]; set {
+			metadata["annotations"] = map[string]string{v1alpha1.UpdateModeAnnotation: mode}
+		} else if p.before.GetAnnotations()[v1alpha1.UpdateModeAnnotation] != "" {
+			metadata["annotations"] = map[string]any{v1alpha1.UpdateModeAnnotation: nil}
+		}
 	} else {
 		pod := map[string]any{"template": map[string]any{"spec": map[string]any{"containers": containerPatches(podSpec(p.before), podSpec(p.object))}}}
 		spec = pod
@@ -112,7 +124,7 @@ func writePatch(w io.Writer, p *pendingChange) error {
 	}
 	data, err := yaml.Marshal(map[string]any{
 		"apiVersion": p.kind.GroupVersion().String(), "kind": p.kind.Kind,
-		"metadata": map[string]any{"namespace": p.object.GetNamespace(), "name": p.object.GetName()},
+		"metadata": metadata,
 		"spec":     spec,
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *selection) complete() error {
 // workloadsOptions are the flags of workloads.
 type workloadsOptions struct {
 	selection
-	source
+	connection
 	sort   string
 	output string
 	limit  int
@@ -84,7 +84,7 @@ kubeconfig, or those of several --context.`,
 		RunE: o.run,
 	}
 	o.selection.flags(cmd)
-	o.source.flags(cmd)
+	o.flagsForSeveral(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.Cluster, "cluster", "", "cluster, as a glob on the context or file that it was read from, where there are several")
 	f.StringVar(&o.sort, "sort", string(insight.SortNet), "what comes first: "+keys())
@@ -120,7 +120,7 @@ func (o *workloadsOptions) run(cmd *cobra.Command, args []string) error {
 	default:
 		return usageError{fmt.Errorf("--output is %q, want table, wide, json or yaml", o.output)}
 	}
-	clusters, problems, err := o.read(cmd, args)
+	clusters, problems, err := o.scalers(cmd, args)
 	if err != nil {
 		return err
 	}
@@ -218,10 +218,15 @@ func sentence(t insight.Totals, shown int) string {
 		fmt.Fprintf(&b, ", %d shown", shown)
 	}
 	fmt.Fprintf(&b, ": $%.2f a month saved by lowering requests, $%.2f spent by raising them, $%.2f net", t.Savings, t.Reinvestment, t.Net)
-	if t.Realisable != nil {
-		fmt.Fprintf(&b, ", of which packing realises $%.2f", *t.Realisable)
-	}
 	b.WriteString(".")
+	switch { // of those at full confidence only, so these are no parts of the net above
+	case t.OnNodePools != nil && t.Realisable != nil:
+		fmt.Fprintf(&b, " What is sure falls with $%.2f on nodes of NodePools, where packing realises $%.2f.", *t.OnNodePools, *t.Realisable)
+	case t.OnNodePools != nil:
+		b.WriteString(" None of what is sure falls on nodes of NodePools.")
+	case t.Realisable != nil: // of a version that did not name the part
+		fmt.Fprintf(&b, " Packing realises $%.2f.", *t.Realisable)
+	}
 	if t.Unknown > 0 {
 		fmt.Fprintf(&b, " The impact of %d is not known yet.", t.Unknown)
 	}

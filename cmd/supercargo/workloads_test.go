@@ -1,7 +1,11 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -60,6 +64,45 @@ func TestMistakesInTheInventoryAreNamed(t *testing.T) {
 				t.Errorf("code %d, want %d; stderr %q lacks %q", code, tc.want, stderr, tc.stderr)
 			}
 		})
+	}
+}
+
+func TestAnExplanationSaysThatPartOfItsInputCouldNotBeRead(t *testing.T) {
+	text, err := os.ReadFile(scalersDump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := string(text) + "\n---\napiVersion: v1\nkind: Pod\nmetadata: [\n"
+	code, stdout, stderr := call(t, broken, "explain", "workload", "web", "-n", "shop", "-f", "-")
+	if code != exitPartial || !strings.Contains(stdout, "Deployment shop/web") || !strings.Contains(stderr, "1 problem with the input") {
+		t.Errorf("code %d, stderr %s, output:\n%s", code, stderr, stdout)
+	}
+}
+
+// TestMigratingWhereThereIsNoVPASaysSo: a cluster whose API server knows no group but its own.
+func TestMigratingWhereThereIsNoVPASaysSo(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/api":
+			_, _ = io.WriteString(w, `{"kind":"APIVersions","versions":["v1"]}`) // a client that is gone reads nothing
+		case "/apis":
+			_, _ = io.WriteString(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	kubeconfig := filepath.Join(t.TempDir(), "config")
+	text := "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: '" + server.URL +
+		"'}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\n"
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := call(t, "", "migrate", "vpa", "--kubeconfig", kubeconfig)
+	if code != exitError || !strings.Contains(stderr, "the Vertical Pod Autoscaler is not installed") {
+		t.Errorf("code %d: %s", code, stderr)
 	}
 }
 

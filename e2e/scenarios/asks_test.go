@@ -229,7 +229,6 @@ func TestAPodWaitsForTheNodeThatWasBoughtForIt(t *testing.T) {
 	w.component(sandbox.Scheduler)
 	w.withProvisioner()
 	w.create(nodePool("default", noConsolidation, onlyType("m6i.large"))...)
-	ours := func(p *corev1.PodTemplateSpec) { p.Spec.SchedulerName = sandbox.Scheduler }
 	w.create(deployment("first", 1, "1500m", "1Gi", ours), deployment("second", 1, "1500m", "1Gi", ours))
 	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 2))
 	had := sets.New[string]()
@@ -284,6 +283,9 @@ func TestAPodWaitsForTheNodeThatWasBoughtForIt(t *testing.T) {
 		}
 	}
 }
+
+// ours has the pods of a workload scheduled by supercargo-scheduler.
+func ours(p *corev1.PodTemplateSpec) { p.Spec.SchedulerName = sandbox.Scheduler }
 
 // claimsNumber is a condition: there are so many claims.
 func (w *world) claimsNumber(n int) func(context.Context) string {

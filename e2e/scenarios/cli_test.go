@@ -113,6 +113,49 @@ func TestALoopOfReviewApplyAndAutomateByTheCommandLine(t *testing.T) {
 	}
 }
 
+// TestAModeThatIsSetByHandStandsOverThatOfTheRule is A5 and A16 as README installs it: a rule makes the scalers, in Preview, and one
+// workload is automated by its name; the rule lets it be until the mode is given back.
+func TestAModeThatIsSetByHandStandsOverThatOfTheRule(t *testing.T) {
+	w := newWorld(t)
+	w.bareNodes(1)
+	w.create(greedy("web", 2), greedy("api", 2))
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 4))
+	w.withRecommender([]string{"web", "api"})
+	everything := rule(v1alpha1.UpdateModePreview)
+	w.create(everything)
+	w.eventually("web is recommended", w.recommended("web-deployment"))
+	w.cli(0, "apply", "web", "-n", "default", "--mode", "InPlace", "--yes")
+	w.eventually("web is resized in place", w.requests("web", 2, "150m"))
+	mode := func(name string, want v1alpha1.UpdateMode) func(context.Context) string {
+		return func(ctx context.Context) string {
+			s := w.scaler(ctx, name)
+			if is := s.Spec.Resources.UpdatePolicy.UpdateMode; is != want || s.Status.Policy == nil || s.Status.Policy.Mode != want {
+				return fmt.Sprintf("mode %s, policy %+v", is, s.Status.Policy)
+			}
+			return ""
+		}
+	}
+	update(w, everything, func(r *v1alpha1.WorkloadScalerRule) { r.Spec.Interval = "1h" })
+	w.eventually("the rule changes its scalers", func(ctx context.Context) string {
+		if is := w.scaler(ctx, "web-deployment").Spec.Interval; is != "1h" {
+			return "the interval is " + is
+		}
+		return ""
+	})
+	if why := mode("web-deployment", v1alpha1.UpdateModeInPlace)(t.Context()); why != "" {
+		t.Errorf("the rule took the mode back: %s", why)
+	}
+	if text := w.cli(0, "explain", "workload", "web"); !strings.Contains(text, "mode InPlace, set by hand over WorkloadScalerRule everything") {
+		t.Errorf("the explanation is\n%s", text)
+	}
+	if why := mode("api-deployment", v1alpha1.UpdateModePreview)(t.Context()); why != "" {
+		t.Errorf("another workload changed, too: %s", why)
+	}
+	w.cli(0, "apply", "web", "-n", "default", "--mode", "Rule", "--yes")
+	w.eventually("the rule's mode holds again", mode("web-deployment", v1alpha1.UpdateModePreview))
+	w.nothingWasForbidden()
+}
+
 // TestDoctorFindsTheRecommenderGone is B44: without a recommender neither the loop nor the webhook answers, and the exit code says so.
 func TestDoctorFindsTheRecommenderGone(t *testing.T) {
 	w := newWorld(t)

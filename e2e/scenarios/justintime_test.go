@@ -14,6 +14,7 @@ import (
 
 	"supercargo.dev/cloudprovider/catalog"
 	"supercargo.dev/cloudprovider/sim"
+	"supercargo.dev/e2e/sandbox"
 	"supercargo.dev/provisioner/packing"
 )
 
@@ -21,10 +22,12 @@ import (
 type demand struct{ milliCPU, memory int64 }
 
 // TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes is D4 on everything that the cloud sells, at its prices: two pods of
-// 1 CPU, 1 GB and one of 1 CPU, 6 GB from zero nodes; then two more of the last; then consolidation.
+// 1 CPU, 1 GB and one of 1 CPU, 6 GB from zero nodes; then two more of the last; then consolidation. The pods are those of
+// supercargo-scheduler: another would place the successors of those that consolidation evicts as it likes.
 func TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes(t *testing.T) {
 	w := newWorld(t, realStart, "--price-interval=1000h") // prices stay, so that what is compared is the choice
 	w.withoutPreemption()
+	w.component(sandbox.Scheduler)
 	// Risk and effort have no price here: the bill alone is compared.
 	w.withProvisioner(movesCostNothing, "--interruption-cost=0", "--consolidation-min-saving=0", "--consolidation-min-saving-per-hour=0",
 		"--consolidation-launch-overlap=1ms")
@@ -32,7 +35,7 @@ func TestTheJustInTimeExampleNeverCostsMoreThanTheBestNodes(t *testing.T) {
 	m := w.market()
 	small, large := demand{1000, 1e9}, demand{1000, 6e9}
 
-	w.create(deployment("small", 2, "1", "1G"), deployment("large", 1, "1", "6G"))
+	w.create(deployment("small", 2, "1", "1G", ours), deployment("large", 1, "1", "6G", ours))
 	w.eventually("the first pods run", w.allRun(metav1.NamespaceDefault, 3))
 	first := m.cheapest(t, small, small, large)
 	if cost := w.costPerHour(); cost > first+fees(3) {

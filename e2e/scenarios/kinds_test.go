@@ -3,18 +3,22 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/cloudprovider/sim"
 	"supercargo.dev/e2e/sandbox"
 )
 
@@ -149,6 +153,66 @@ func TestCustomKindsAreRightsizedAndRolloutsRestartOnlyWhenAsked(t *testing.T) {
 	})
 	if err := w.Get(t.Context(), client.ObjectKeyFromObject(rollout), rollout); err != nil || rollout.GetGeneration() != 1 {
 		t.Errorf("the Rollout was changed: generation %d, %v", rollout.GetGeneration(), err)
+	}
+	w.nothingWasForbidden()
+}
+
+// TestEachKindIsRightsizedAndAcceleratorsOnlyByHand is A3, A19, B1 and B15: StatefulSets and ReplicaSets by a policy; a Job that a person
+// turned on at once, however little is known of it; a workload with a GPU not by its rule, only by hand, and then not its GPU.
+func TestEachKindIsRightsizedAndAcceleratorsOnlyByHand(t *testing.T) {
+	w := newWorld(t)
+	w.bareNodes(1, sim.Alternative{InstanceType: "g4dn.xlarge", Zone: "us-east-1a", CapacityType: "on-demand"})
+	gpu := corev1.ResourceName("nvidia.com/gpu")
+	train := greedy("train", 1, func(p *corev1.PodTemplateSpec) {
+		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{gpu: resource.MustParse("1")}
+	})
+	orders, alone, batch := greedy("orders", 2).Spec, greedy("alone", 2).Spec, greedy("batch", 2, func(p *corev1.PodTemplateSpec) { p.Spec.RestartPolicy = corev1.RestartPolicyNever }).Spec
+	w.create(
+		train,
+		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "orders"}, Spec: appsv1.StatefulSetSpec{Replicas: orders.Replicas, Selector: orders.Selector, Template: orders.Template}},
+		&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "alone"}, Spec: appsv1.ReplicaSetSpec{Replicas: alone.Replicas, Selector: alone.Selector, Template: alone.Template}},
+		&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "batch"}, Spec: batchv1.JobSpec{Parallelism: batch.Replicas, Completions: batch.Replicas, Template: batch.Template}},
+	)
+	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 7))
+	for _, kind := range []string{"StatefulSet", "ReplicaSet"} {
+		w.create(autoscaling(strings.ToLower(kind), v1alpha1.UpdateModeInPlace, "", func(s *v1alpha1.AutoscalingPolicySpec) {
+			s.TargetRefs[0].Kind, s.TargetRefs[0].Name, s.RecommendationPolicyName = kind, "", "quick"
+		}))
+	}
+	w.create(quick())
+	w.withRecommender([]string{"train"})
+	everything := rule(v1alpha1.UpdateModeInPlace)
+	everything.Spec.ResourceSelectors = []v1alpha1.ResourceSelector{{Kind: "Deployment", Namespace: "default"}, {Kind: "StatefulSet", Namespace: "default"}, {Kind: "ReplicaSet", Namespace: "default"}}
+	job := scaler("batch", v1alpha1.UpdateModeInPlace)
+	job.Spec.TargetRef = v1alpha1.TargetRef{APIVersion: "batch/v1", Kind: "Job", Name: "batch"}
+	w.create(everything, job)
+
+	w.eventually("a StatefulSet's pods are resized", w.requests("orders", 2, "150m"))
+	w.eventually("a ReplicaSet's pods are resized", w.requests("alone", 2, "150m"))
+	w.eventually("a Job's pods are resized at once", w.requests("batch", 2, "150m"))
+	if c := w.scaler(t.Context(), "batch").Status.Recommendation.Confidence; c.Level != v1alpha1.ConfidenceLow {
+		t.Errorf("confidence %+v; nothing shows that a person's decision needs none", c)
+	}
+	w.eventually("train is recommended", w.recommended("train-deployment"))
+	w.eventually("train is for review only", func(ctx context.Context) string {
+		s := w.scaler(ctx, "train-deployment")
+		if c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionApplied); c == nil || c.Reason != "ReviewOnly" {
+			return conditions(s.Status.Conditions)
+		}
+		return ""
+	})
+	if cpu := w.pods("train")[0].Spec.Containers[0].Resources.Requests.Cpu().String(); cpu != "1" {
+		t.Errorf("a rule changed a workload with a GPU: cpu %s", cpu)
+	}
+	w.cli(0, "apply", "-n", "default", "--kind", "Deployment", "--mode", "InPlace", "--yes") // it is selected, not named
+	if s := w.scaler(t.Context(), "train-deployment"); s.Annotations[v1alpha1.UpdateModeAnnotation] != "" {
+		t.Error("a workload with a GPU was turned on without being named")
+	}
+	w.cli(0, "apply", "train", "-n", "default", "--mode", "InPlace", "--yes")
+	w.eventually("train is resized once a person names it", w.requests("train", 1, "150m"))
+	r := w.pods("train")[0].Spec.Containers[0].Resources
+	if n := r.Limits[gpu]; n.Value() != 1 || len(r.Limits) != 1 {
+		t.Errorf("limits %v, want the one GPU as before", r.Limits)
 	}
 	w.nothingWasForbidden()
 }

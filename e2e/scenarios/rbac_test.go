@@ -1,12 +1,9 @@
 package scenarios
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +14,7 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/e2e/sandbox"
+	"supercargo.dev/e2e/sandbox/evidence"
 )
 
 // permission is what RBAC decides on: a verb on a kind of object, asked by a component.
@@ -72,7 +70,7 @@ func TestNoComponentIsRefusedAnythingItAsksFor(t *testing.T) {
 	if err := sandbox.StopAll(components); err != nil {
 		t.Fatal(err)
 	}
-	allowed, refused := w.asked()
+	allowed, refused := w.permissions()
 	for _, name := range sandbox.Components() {
 		if !slices.ContainsFunc(slices.Collect(maps.Keys(allowed)), func(p permission) bool { return p.component == name }) {
 			t.Errorf("the audit log has no request of %s: nothing is shown", name)
@@ -85,44 +83,27 @@ func TestNoComponentIsRefusedAnythingItAsksFor(t *testing.T) {
 	}
 }
 
-// asked reads from the audit log what the components asked for, and what of it RBAC refused, each with the URI of one request.
-func (w *world) asked() (allowed, refused map[permission]string) {
+// permissions are what the components asked for, and what of it RBAC refused, each with the URI of one request.
+func (w *world) permissions() (allowed, refused map[permission]string) {
 	w.t.Helper()
-	f, err := os.Open(w.AuditLog)
+	requests, err := evidence.Requests(w.AuditLog)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }() // it was only read
 	allowed, refused = map[permission]string{}, map[permission]string{}
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e struct {
-			Verb, RequestURI string
-			User             struct{ Username string }
-			ObjectRef        *struct{ APIGroup, Resource, Subresource string }
-			Annotations      map[string]string
+	for _, r := range requests {
+		if r.Resource == "" {
+			continue // discovery and the like
 		}
-		// The last line may be half written; discovery and the like has no object.
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.ObjectRef == nil {
-			continue
+		p := permission{component: r.Component, verb: r.Verb, group: r.Group, resource: r.Resource}
+		if r.Subresource != "" {
+			p.resource += "/" + r.Subresource
 		}
-		component, ok := strings.CutPrefix(e.User.Username, "system:serviceaccount:"+sandbox.Namespace+":")
-		if !ok {
-			continue
-		}
-		p := permission{component: component, verb: e.Verb, group: e.ObjectRef.APIGroup, resource: e.ObjectRef.Resource}
-		if e.ObjectRef.Subresource != "" {
-			p.resource += "/" + e.ObjectRef.Subresource
-		}
-		if e.Annotations["authorization.k8s.io/decision"] == "forbid" {
-			refused[p] = e.RequestURI
+		if r.Unauthorized {
+			refused[p] = r.URI
 		} else {
-			allowed[p] = e.RequestURI
+			allowed[p] = r.URI
 		}
-	}
-	if err := lines.Err(); err != nil {
-		w.t.Fatalf("reading the audit log: %v", err)
 	}
 	return allowed, refused
 }

@@ -19,6 +19,7 @@ import (
 
 	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/e2e/sandbox"
+	"supercargo.dev/e2e/sandbox/evidence"
 )
 
 // TestPreviewShowsEverythingAndChangesNothing is A6 and A7: a rule discovers workloads; they are scored and priced; their pods stay
@@ -180,7 +181,7 @@ func TestHistorySurvivesAKill(t *testing.T) {
 		return ""
 	})
 	after := w.scaler(t.Context(), "web").Status.Recommendation
-	if after.Hash != before.Hash || after.Confidence.Level != before.Confidence.Level || after.Confidence.Watched.Duration < past-time.Hour {
+	if after.Hash != before.Hash || after.Confidence.Level != before.Confidence.Level || after.Confidence.Watched.Duration < evidence.Past-time.Hour {
 		t.Errorf("after the kill hash %s, confidence %+v; before it %s, %+v", after.Hash, after.Confidence, before.Hash, before.Confidence)
 	}
 }

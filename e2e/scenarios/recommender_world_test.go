@@ -1,13 +1,10 @@
 package scenarios
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,13 +19,7 @@ import (
 	"supercargo.dev/cloudprovider/sim"
 	"supercargo.dev/e2e/cluster/kubelet"
 	"supercargo.dev/e2e/sandbox"
-)
-
-const (
-	// past is how far back the history that a test writes reaches: enough for full confidence with a lookback of 7 d.
-	past = 4 * 24 * time.Hour
-	// pastStep is between its samples.
-	pastStep = 5 * time.Minute
+	"supercargo.dev/e2e/sandbox/evidence"
 )
 
 // withRecommender starts the recommender, tuned for tests, with the history of the named Deployments: two pods each that used
@@ -42,53 +33,31 @@ func (w *world) withRecommender(deployments []string, args ...string) *sandbox.P
 	return w.component(sandbox.Recommender, append(all, args...)...)
 }
 
-// history writes usage of the past as OpenMetrics text and returns its path.
+// history writes usage of the past and returns the path of the file.
 func (w *world) history(deployments []string) (path string) {
 	w.t.Helper()
 	path = filepath.Join(w.t.TempDir(), "history.om")
-	f, err := os.Create(path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	out := bufio.NewWriter(f)
-	end := time.Now().Truncate(pastStep)
-	for _, family := range []string{"container_cpu_usage_seconds", "container_memory_working_set_bytes"} {
-		kind, suffix := "gauge", ""
-		if strings.HasSuffix(family, "_seconds") {
-			kind, suffix = "counter", "_total"
-		}
-		_, _ = fmt.Fprintf(out, "# TYPE %s %s\n", family, kind) // Flush returns the error
-		for _, d := range deployments {
-			for i := range 2 {
-				for at := end.Add(-past); at.Before(end); at = at.Add(pastStep) {
-					value := 134217728.0
-					if kind == "counter" {
-						value = 0.1 * at.Sub(end.Add(-past)).Seconds()
-					}
-					_, _ = fmt.Fprintf(out, "%s%s{namespace=\"default\",pod=\"%s-6bdf9c7c5d-abc%d%d\",container=\"app\"} %g %d\n",
-						family, suffix, d, i, i, value, at.Unix())
-				}
-			}
+	var of []evidence.Usage
+	for _, d := range deployments {
+		for _, pod := range evidence.PodsOf(d, 2) {
+			of = append(of, evidence.Usage{Pod: pod, Container: "app", MilliCPU: 100, Mebibytes: 128})
 		}
 	}
-	_, _ = fmt.Fprintln(out, "# EOF")
-	if err := out.Flush(); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	if err := evidence.WriteHistory(path, time.Now(), of); err != nil {
 		w.t.Fatal(err)
 	}
 	return path
 }
 
-// bareNodes boots machines that belong to nobody's NodePool.
-func (w *world) bareNodes(n int) {
+// bareNodes boots machines that belong to nobody's NodePool: so many of a general type, and others.
+func (w *world) bareNodes(n int, others ...sim.Alternative) {
 	w.t.Helper()
-	for i := range n {
-		_, err := w.cloud.Create(w.t.Context(), &sim.CreateRequest{
-			ClientToken:  fmt.Sprintf("scenario-%d", i),
-			Alternatives: []sim.Alternative{{InstanceType: "m6i.2xlarge", Zone: "us-east-1a", CapacityType: "on-demand"}},
-		})
+	all := others
+	for range n {
+		all = append(all, sim.Alternative{InstanceType: "m6i.2xlarge", Zone: "us-east-1a", CapacityType: "on-demand"})
+	}
+	for i, machine := range all {
+		_, err := w.cloud.Create(w.t.Context(), &sim.CreateRequest{ClientToken: fmt.Sprintf("scenario-%d", i), Alternatives: []sim.Alternative{machine}})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -102,8 +71,8 @@ func (w *world) bareNodes(n int) {
 				}
 			}
 		}
-		if ready != n {
-			return fmt.Sprintf("%d of %d", ready, n)
+		if ready != len(all) {
+			return fmt.Sprintf("%d of %d", ready, len(all))
 		}
 		return ""
 	})
@@ -205,34 +174,28 @@ func (w *world) requests(deployment string, pods int, cpu string) func(context.C
 // checkpointed is a condition: a checkpoint of the history was written since.
 func (w *world) checkpointed(since time.Time) func(context.Context) string {
 	return func(ctx context.Context) string {
-		cm := &corev1.ConfigMap{}
-		if err := w.Get(ctx, client.ObjectKey{Namespace: sandbox.Namespace, Name: "supercargo-history"}, cm); err != nil {
+		if err := evidence.Checkpointed(ctx, w, since); err != nil {
 			return err.Error()
-		}
-		var m struct{ Written time.Time }
-		if err := json.Unmarshal([]byte(cm.Data["manifest"]), &m); err != nil || m.Written.Before(since) {
-			return fmt.Sprintf("%s, %v", cm.Data["manifest"], err)
 		}
 		return ""
 	}
 }
 
-// requested counts the recommender's requests of a verb whose URI contains a text.
-func (w *world) requested(verb, uri string) (n int) {
+// asked lists the requests of the recommender.
+func (w *world) asked() []evidence.Request {
 	w.t.Helper()
-	b, err := os.ReadFile(w.AuditLog)
+	all, err := evidence.Requests(w.AuditLog)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, line := range strings.Split(string(b), "\n") {
-		var e struct {
-			Verb, RequestURI string
-			User             struct{ Username string }
-		}
-		if json.Unmarshal([]byte(line), &e) != nil || !strings.HasSuffix(e.User.Username, ":"+sandbox.Recommender) {
-			continue // the last line may be half written
-		}
-		if e.Verb == verb && strings.Contains(e.RequestURI, uri) {
+	return slices.DeleteFunc(all, func(r evidence.Request) bool { return r.Component != sandbox.Recommender })
+}
+
+// requested counts the recommender's requests of a verb whose URI contains a text.
+func (w *world) requested(verb, uri string) (n int) {
+	w.t.Helper()
+	for _, r := range w.asked() {
+		if r.Verb == verb && strings.Contains(r.URI, uri) {
 			n++
 		}
 	}
@@ -242,30 +205,14 @@ func (w *world) requested(verb, uri string) (n int) {
 // nothingWasForbidden fails the test for every request of the recommender's ServiceAccount that its role did not allow.
 func (w *world) nothingWasForbidden() {
 	w.t.Helper()
-	f, err := os.Open(w.AuditLog)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	requests := 0
-	for lines.Scan() {
-		var e struct {
-			Verb, RequestURI string
-			User             struct{ Username string }
-			ResponseStatus   struct{ Code int }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || !strings.HasSuffix(e.User.Username, ":"+sandbox.Recommender) {
-			continue // the last line may be half written
-		}
-		requests++
-		if e.ResponseStatus.Code == http.StatusForbidden {
-			w.t.Errorf("the recommender may not %s %s", e.Verb, e.RequestURI)
+	requests := w.asked()
+	for _, r := range requests {
+		if r.Unauthorized {
+			w.t.Errorf("the recommender may not %s %s", r.Verb, r.URI)
 		}
 	}
-	if err := lines.Err(); err != nil || requests == 0 {
-		w.t.Errorf("%d requests of the recommender in the audit log, %v", requests, err)
+	if len(requests) == 0 {
+		w.t.Error("the audit log has no request of the recommender")
 	}
 }
 

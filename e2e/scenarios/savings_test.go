@@ -139,6 +139,9 @@ func TestWhatNodesWouldRealiseIsReportedBesideWhatRequestsWouldSave(t *testing.T
 		if err != nil {
 			return err.Error()
 		}
+		if impact.OnNodePools != impact.Net { // all of it runs there
+			return fmt.Sprintf("$%s on NodePools of $%s", impact.OnNodePools, impact.Net)
+		}
 		// Eight cores are asked for and one would do: most of it is nodes.
 		if realisable < net/4 || realisable > net {
 			return fmt.Sprintf("%v of %v", realisable, net)

@@ -23,6 +23,9 @@ func Config(kubeconfig, kubeContext string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: kubeContext}).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no cluster is configured: name a kubeconfig (--kubeconfig, $KUBECONFIG)")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("loading the kubeconfig, %w", err)
 	}

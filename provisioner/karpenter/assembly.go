@@ -48,6 +48,7 @@ import (
 	ourcloud "supercargo.dev/cloudprovider"
 	"supercargo.dev/provisioner/consolidation"
 	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/provisioner/succession"
 )
 
 // Demand says what a running pod holds: max(spec, allocated, actual), without the "pods" resource.
@@ -100,6 +101,8 @@ type Machinery struct {
 	// consolidated nodes are those that a consolidation gives up.
 	consolidated *nodeSet
 	comebacks    *consolidation.Comebacks
+	// departures tell which plans for successors still hold.
+	departures succession.Departures
 	// virtual pods are those that CapacityBuffers keep room for.
 	virtual *virtualpods.Cache
 }

@@ -93,6 +93,7 @@ func inFlight(nc *karpv1.NodeClaim, pools pools, daemons []*corev1.Pod) packing.
 			}
 		}
 	}
+	node.Labels = packing.WithOldNames(node.Labels)
 	node.Daemons = missingDaemons(daemons, node.Labels, node.Taints, nil)
 	return node
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/samber/lo"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
@@ -19,8 +20,10 @@ import (
 	disruptionutils "sigs.k8s.io/karpenter/pkg/utils/disruption"
 	"sigs.k8s.io/karpenter/pkg/utils/pdb"
 
+	"supercargo.dev/api/v1alpha1"
 	"supercargo.dev/provisioner/consolidation"
 	"supercargo.dev/provisioner/packing"
+	"supercargo.dev/provisioner/succession"
 )
 
 // defaultValidationDelay is what Karpenter waits before it carries a consolidation out (disruption.consolidationTTL).
@@ -134,6 +137,11 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 	if err != nil {
 		return nil, consolidation.Plan{}, err
 	}
+	c.Protect(ctx, s, nil)
+	awaited := sets.New[string]()
+	for _, k := range slices.Concat(s.Kept, s.Expected) {
+		awaited.Insert(k.Node)
+	}
 	mayGo := lo.SliceToMap(candidates, func(cn *disruption.Candidate) (string, *disruption.Candidate) { return cn.Name(), cn })
 	pdbs, err := pdb.NewLimits(ctx, c.cfg.Client)
 	if err != nil {
@@ -163,6 +171,9 @@ func (c *consolidationMethod) search(ctx context.Context, budgets map[string]int
 		}
 		if mayGo[node.Name] == nil {
 			candidate.Blocked = c.blocked(ctx, s, node, pdbs)
+		}
+		if candidate.Blocked == "" && awaited.Has(node.Name) {
+			candidate.Blocked = "pods that are planned on it are on their way"
 		}
 		if candidate.Blocked == "" {
 			candidate.Blocked = consolidation.HeldBy(node.Pods)
@@ -234,6 +245,7 @@ func (c *consolidationMethod) blocked(ctx context.Context, s *Snapshot, node pac
 func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan consolidation.Plan, candidates []*disruption.Candidate) (commands []disruption.Command, promised float64, err error) {
 	byName := lo.SliceToMap(candidates, func(cn *disruption.Candidate) (string, *disruption.Candidate) { return cn.Name(), cn })
 	counted := map[string]bool{}
+	successors := map[string][]succession.Plan{}
 	for _, move := range plan.Moves {
 		if lo.SomeBy(move.Remove, func(name string) bool { return counted[name] }) {
 			continue
@@ -253,15 +265,27 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 			if err != nil {
 				return nil, 0, err
 			}
+			if planned, ok := c.successors(&move, node.Pods); ok {
+				if claim.Annotations[v1alpha1.PlannedSuccessorsAnnotation], err = succession.Encode([]succession.Plan{planned}, c.cfg.Clock.Now()); err != nil {
+					return nil, 0, err
+				}
+			}
 			command.Replacements = append(command.Replacements, &disruption.Replacement{NodeClaim: claim})
 			command.Results.NewNodeClaims = append(command.Results.NewNodeClaims, claim)
 		}
+		onNode := map[string][]int{}
 		for _, b := range move.Bindings {
 			counted[b.Node] = true
+			onNode[b.Node] = append(onNode[b.Node], b.Pod)
 			if n := s.states[b.Node]; n != nil && !isVirtual(move.Pods[b.Pod].Pod) {
 				command.Results.ExistingNodes = append(command.Results.ExistingNodes, &scheduling.ExistingNode{
 					StateNode: n, Pods: []*corev1.Pod{move.Pods[b.Pod].Pod},
 				})
+			}
+		}
+		for name, pods := range onNode {
+			if planned, ok := c.successors(&move, pods); ok {
+				successors[name] = append(successors[name], planned)
 			}
 		}
 		log.FromContext(ctx).Info("consolidating", "remove", move.Remove, "launch", len(move.Launch), "pods", len(move.Pods),
@@ -272,6 +296,8 @@ func (c *consolidationMethod) commands(ctx context.Context, s *Snapshot, plan co
 		commands = append(commands, command)
 		promised += move.SavedPerHour
 	}
+	// Before the first pod is evicted, which a command does that has nothing to wait for.
+	c.planSuccessors(ctx, s, successors)
 	return commands, promised, nil
 }
 

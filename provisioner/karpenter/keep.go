@@ -39,13 +39,14 @@ func (s *Snapshot) Keep(planned map[types.UID]string, now time.Time) {
 			}
 		}
 	}
-	free := map[*packing.Node]corev1.ResourceList{}
+	free := rooms{}
 	pods := s.Problem.Pods[:0:0]
 	pending := 0
 	for i := range s.Problem.Pods {
 		pod := s.Problem.Pods[i]
 		if i < s.Pending {
-			if node := coming[planned[pod.UID]]; node != nil && s.hold(free, node, pod) {
+			if node := coming[planned[pod.UID]]; node != nil && free.put(node, pod) {
+				s.Kept = append(s.Kept, Kept{Pod: pod.Pod, Node: node.Name})
 				continue
 			}
 			pending++
@@ -61,23 +62,25 @@ func isComing(nc *karpv1.NodeClaim, now time.Time) bool {
 	return !ready.IsTrue() || now.Sub(ready.LastTransitionTime.Time) < keepFor
 }
 
-// hold puts a pod on a node, if there is room. free is what nodes have left, for those asked about before.
-func (s *Snapshot) hold(free map[*packing.Node]corev1.ResourceList, node *packing.Node, pod packing.Pod) bool {
-	left, known := free[node]
+// rooms are what nodes have left, for those asked about before.
+type rooms map[*packing.Node]corev1.ResourceList
+
+// put puts a pod on a node, if there is room.
+func (r rooms) put(node *packing.Node, pod packing.Pod) bool {
+	left, known := r[node]
 	if !known {
 		left = resources.Subtract(node.Allocatable, node.Daemons)
 		for i := range node.Pods {
 			left = resources.Subtract(left, requests(&node.Pods[i]))
 		}
-		free[node] = left
+		r[node] = left
 	}
 	wanted := requests(&pod)
 	if !resources.Fits(wanted, left) {
 		return false
 	}
-	free[node] = resources.Subtract(left, wanted)
+	r[node] = resources.Subtract(left, wanted)
 	node.Pods = append(node.Pods, pod)
-	s.Kept = append(s.Kept, Kept{Pod: pod.Pod, Node: node.Name})
 	return true
 }
 

@@ -2,6 +2,7 @@ package karpenter
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	karpv1 "sigs.k8s.io/karpenter/pkg/apis/v1"
@@ -23,8 +24,8 @@ func (m *Machinery) Protect(ctx context.Context, s *Snapshot, bindings []packing
 		}
 		return n
 	}
-	for _, k := range s.Kept {
-		protect(k.Node) // the pod was told when it was planned
+	for _, k := range slices.Concat(s.Kept, s.Expected) {
+		protect(k.Node) // the pod was told when it was planned, or does not exist yet
 	}
 	for _, b := range bindings {
 		n := protect(b.Node)

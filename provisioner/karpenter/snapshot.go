@@ -31,11 +31,15 @@ type Snapshot struct {
 	Pending int
 	// Headroom counts the pods at the end of Problem.Pods that exist nowhere: room is kept for them by CapacityBuffers.
 	Headroom int
-	// Moving pods run on nodes that a consolidation gives up. Their places were found, and replacements launched, by the
+	// Moving pods run on nodes that a consolidation gives up, and no place is kept for them; see Expected. Their places were found, and replacements launched, by the
 	// search that decided it; packing them anew might find other places and buy another node.
 	Moving []packing.Pod
-	// Kept pods wait for a node that was planned for them before; see [Snapshot.Keep]. They are among the node's pods.
+	// Kept pods wait for a node that was planned for them before, by a consolidation that evicted what they succeed, or see
+	// [Snapshot.Keep]. They are among the node's pods.
 	Kept []Kept
+	// Expected pods run on nodes that a consolidation gives up, and have a place for their successors. They are among the pods of
+	// the node that has it.
+	Expected []Kept
 
 	pools  pools
 	states map[string]*state.StateNode
@@ -45,6 +49,8 @@ type Snapshot struct {
 type Kept struct {
 	Pod  *corev1.Pod
 	Node string
+	// Succeeds says that a consolidation planned it there, for a pod that it evicted.
+	Succeeds bool
 }
 
 // Pod returns the pod at an index of Problem.Pods.
@@ -132,6 +138,7 @@ func (m *Machinery) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, err
 	}
 	sort.Slice(s.Problem.Nodes, func(i, j int) bool { return s.Problem.Nodes[i].Name < s.Problem.Nodes[j].Name })
+	m.succeed(s, states, unlaunched)
 	if s.Problem.Namespaces, err = m.namespaces(ctx); err != nil {
 		return nil, err
 	}
@@ -215,6 +222,9 @@ func (m *Machinery) node(ctx context.Context, n *state.StateNode, daemons []*cor
 		return packing.Node{}, fmt.Errorf("listing pods of node %q, %w", n.Name(), err)
 	}
 	node := packing.Node{Name: n.Name(), Labels: n.Labels(), Taints: n.Taints(), Allocatable: n.Allocatable(), Price: math.NaN()}
+	if !n.Registered() {
+		node.Labels = packing.WithOldNames(node.Labels)
+	}
 	for _, pod := range pods {
 		if podutils.IsTerminal(pod) {
 			continue

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // class is a set of pods that are interchangeable.
@@ -19,6 +17,9 @@ type class struct {
 	shared []sharedVolume
 	// blocked pods wait for a volume that another pod has to itself.
 	blocked bool
+	// claims are the names of the resource claims of the pods: which devices would meet
+	// them where is not known here, so that no slot fits.
+	claims []string
 
 	// fits holds the slots that the pod's own rules allow: labels, taints,
 	// resources and host ports on an empty node.
@@ -48,53 +49,15 @@ func compileClasses(pods []Pod, f *fingerprinter) ([]*class, error) {
 		c, ok := byKey[string(key)]
 		if !ok {
 			c = &class{rep: &pods[i], ports: hostPorts(pods[i].Pod), priority: priorityOf(pods[i].Pod)}
+			for k := range pods[i].Spec.ResourceClaims {
+				c.claims = append(c.claims, pods[i].Spec.ResourceClaims[k].Name)
+			}
 			byKey[string(key)] = c
 			out = append(out, c)
 		}
 		c.pods = append(c.pods, int32(i))
 	}
 	return out, nil
-}
-
-// mentionedLabels collects the node labels, with values, that pods name.
-func mentionedLabels(classes []*class) map[string]map[string]bool {
-	out := map[string]map[string]bool{}
-	note := func(key string, values ...string) {
-		m := out[key]
-		if m == nil {
-			m = map[string]bool{}
-			out[key] = m
-		}
-		for _, v := range values {
-			m[v] = true
-		}
-	}
-	term := func(t *corev1.NodeSelectorTerm) {
-		for i := range t.MatchExpressions {
-			note(t.MatchExpressions[i].Key, t.MatchExpressions[i].Values...)
-		}
-	}
-	for _, c := range classes {
-		for k, v := range c.rep.Spec.NodeSelector {
-			note(k, v)
-		}
-		for i := range c.rep.NodeTerms {
-			term(&c.rep.NodeTerms[i])
-		}
-		if c.rep.Spec.Affinity == nil || c.rep.Spec.Affinity.NodeAffinity == nil {
-			continue
-		}
-		na := c.rep.Spec.Affinity.NodeAffinity
-		if r := na.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
-			for i := range r.NodeSelectorTerms {
-				term(&r.NodeSelectorTerms[i])
-			}
-		}
-		for i := range na.PreferredDuringSchedulingIgnoredDuringExecution {
-			term(&na.PreferredDuringSchedulingIgnoredDuringExecution[i].Preference)
-		}
-	}
-	return out
 }
 
 // tightest is the least maxSkew among the spread constraints of a class.

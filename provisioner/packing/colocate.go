@@ -1,6 +1,10 @@
 package packing
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
 
 // units forms the units of all classes. A class whose required pod affinity is
 // over the host name cannot be placed by itself on a new node: its pods go into
@@ -22,12 +26,19 @@ func (c *compiled) units() []*unit {
 		}
 	}
 	var out []*unit
-	for _, cl := range c.classes {
+	bundled := map[*class]bool{}
+	for i, cl := range c.classes {
 		switch {
-		case guest[cl]:
+		case guest[cl] || bundled[cl]:
 		case alone[cl] && len(hosts[cl]) == 0:
-			u := newUnit(c.groups, []part{{cl, len(cl.pods)}}, cl.pods)
-			out = append(out, c.whole(u)...)
+			all := []*class{cl}
+			for _, other := range c.classes[i+1:] {
+				if alone[other] && len(hosts[other]) == 0 && slices.Equal(other.topology.affinity, cl.topology.affinity) {
+					all = append(all, other)
+					bundled[other] = true
+				}
+			}
+			out = append(out, c.together(all)...)
 		case len(hosts[cl]) > 0:
 			out = append(out, c.bundles(cl, hosts[cl], alone[cl])...)
 		default:
@@ -121,16 +132,13 @@ func (c *compiled) bundles(host *class, guests []*class, together bool) []*unit 
 // others are reported under their own rules.
 func (c *compiled) whole(u *unit) []*unit {
 	u.fits.each(func(s int) bool {
-		if !u.req.fits(c.t.all[s].free) || portsConflict(u.ports, c.t.all[s].ports) {
+		if c.copies(u, s, 1) == 0 {
 			u.fits.clear(s)
 		}
 		return true
 	})
 	if u.size == 1 || u.consistent(c.groups) && !u.fits.empty() {
 		return []*unit{u}
-	}
-	if len(u.parts) == 1 && u.parts[0].c.topology.selfAffinity {
-		return c.most(u.parts[0].c)
 	}
 	pods := map[*class][]int32{}
 	for i := 0; i < len(u.pods); {
@@ -146,20 +154,58 @@ func (c *compiled) whole(u *unit) []*unit {
 	return out
 }
 
-// most bundles as many pods of a class that must stay together as one slot holds;
-// the others can only wait for room beside them.
-func (c *compiled) most(cl *class) []*unit {
-	n := 0
-	for i := range c.t.all {
-		if cl.fits.has(i) {
-			n = max(n, cl.req.times(c.t.all[i].free, len(cl.pods)))
+// together bundles as many pods as one slot holds of classes that must all share a node, by
+// priority and then the smallest first; the others can only wait for room beside them.
+func (c *compiled) together(classes []*class) []*unit {
+	slices.SortStableFunc(classes, func(a, b *class) int {
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(c.share(a), c.share(b)))
+	})
+	var parts []part
+	var pods []int32
+	var rest []*unit
+	for _, cl := range classes {
+		n := sort.Search(len(cl.pods), func(n int) bool { return !c.placeable(append(slices.Clip(parts), part{cl, n + 1})) })
+		if n > 0 {
+			parts, pods = append(parts, part{cl, n}), append(pods, cl.pods[:n]...)
+		}
+		if n < len(cl.pods) {
+			rest = append(rest, newUnit(c.groups, []part{{cl, 1}}, cl.pods[n:]))
 		}
 	}
-	for ; n > 0; n-- {
-		u := newUnit(c.groups, []part{{cl, n}}, cl.pods[:n])
-		if u.consistent(c.groups) {
-			return []*unit{u, newUnit(c.groups, []part{{cl, 1}}, cl.pods[n:])}
-		}
+	if len(parts) == 0 {
+		return rest
 	}
-	return []*unit{newUnit(c.groups, []part{{cl, 1}}, cl.pods)}
+	return append(c.whole(newUnit(c.groups, parts, pods)), rest...)
+}
+
+// placeable tells whether some slot holds a bundle.
+func (c *compiled) placeable(parts []part) bool {
+	u := newUnit(c.groups, parts, nil)
+	if !u.consistent(c.groups) {
+		return false
+	}
+	found := false
+	u.fits.each(func(i int) bool {
+		found = c.copies(u, i, 1) > 0
+		return !found
+	})
+	return found
+}
+
+// share is the largest part of a resource that a pod takes of the slot that has most of it.
+func (c *compiled) share(cl *class) float64 {
+	most := 0.0
+	for r, x := range cl.req {
+		most = max(most, float64(x)/c.scale[r])
+	}
+	return most
+}
+
+// copies is how many copies of a unit, at most limit, a slot holds with nothing else
+// that is to be placed.
+func (c *compiled) copies(u *unit, slot, limit int) int {
+	if !u.req.fits(c.t.all[slot].free) {
+		return 0
+	}
+	return newBin(c.t, slot).roomAnySlot(c.groups, &item{u: u}, limit)
 }

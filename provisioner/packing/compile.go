@@ -79,7 +79,7 @@ func compile(p *Problem, strict bool) (*compiled, error) {
 		cl.req[dimPods] = 1
 		c.volumes(cl)
 	}
-	c.t = buildSlots(p, c.d, mentionedLabels(classes))
+	c.t = buildSlots(p, c.d, c.mentioned())
 	if err := c.rules(f, strict); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,9 @@ func (c *compiled) count(m *groupMatcher, f *fingerprinter, owned map[*corev1.Po
 				seen[string(key)] = groups
 			}
 			for _, g := range groups {
-				c.resident(b, si, g, false)
+				if !c.groups[g].passesOver(pod) {
+					c.resident(b, si, g, false)
+				}
 			}
 			for _, g := range owned[pod] {
 				c.resident(b, si, g, true)
@@ -210,7 +212,7 @@ func (c *compiled) countAnchored(m *groupMatcher, b *bin, ni int, owned map[*cor
 		for anchor, groups := range m.anchored {
 			for _, pi := range r.byLabel[anchor] {
 				for _, g := range groups {
-					if m.groups[g].matches(pods[pi].Pod) {
+					if pod := pods[pi].Pod; m.groups[g].matches(pod) && !m.groups[g].passesOver(pod) {
 						c.resident(b, si, g, false)
 					}
 				}

@@ -145,7 +145,7 @@ func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	if d.cross {
 		selector = pick(d, "selector", match, match, match, other)
 	}
-	key := pick(d, "key", corev1.LabelTopologyZone, corev1.LabelTopologyZone, corev1.LabelHostname, packing.LabelCapacityType)
+	key := pick(d, "key", corev1.LabelTopologyZone, corev1.LabelTopologyZone, corev1.LabelHostname, packing.LabelCapacityType, "rack")
 	b := makePod(app).req(pick(d, "cpu", int64(0), 100, 250, 500, 1000, 1900, 4000), pick(d, "memory", int64(0), 128, 512, 2048, 6144)).label("app", app)
 	if d.chance("gpu pod", 12) {
 		b.p.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("1")
@@ -207,10 +207,23 @@ func (d drawer) deployment(app, prefix string) (out []packing.Pod) {
 	if a := b.p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil && len(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0 && d.chance("namespaces", 3) {
 		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}
 	}
+	if d.chance("claims", 15) {
+		b.p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimTemplateName: ptr.To("one-gpu")}}
+	}
+	particular := 0 // of the pods ask for a node of another kind than the rest
+	if d.cross && d.chance("mixed", 6) {
+		particular = d.n("particular", 1, 3)
+	}
 	mounts := d.n("mounts", 0, 11)
 	for r := range d.n("replicas", 1, 6) {
 		p := b.p.DeepCopy()
 		p.Name = fmt.Sprintf("%s-%s-%d", prefix, app, r)
+		if r < particular {
+			if p.Spec.NodeSelector == nil {
+				p.Spec.NodeSelector = map[string]string{}
+			}
+			p.Spec.NodeSelector["tier"] = "gold"
+		}
 		pod := packing.Pod{Pod: p, Workload: b.p.Namespace + "/" + app}
 		if d.chance("volume", 20) {
 			pod.NodeTerms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: zones[:1]}}}}

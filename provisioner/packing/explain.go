@@ -76,6 +76,8 @@ func (x *explainer) class(c *class) Unplaced {
 	for i := range t.all {
 		s := &t.all[i]
 		switch {
+		case len(c.claims) > 0:
+			counts[fmt.Sprintf("%s(%s)", RuleClaims, strings.Join(c.claims, ", "))]++
 		case c.blocked && !x.s.c.p.yielding[int(c.pods[0])]:
 			counts[RuleVolumeInUse]++
 		case !affinity.has(i):
@@ -130,7 +132,7 @@ func (x *explainer) leftOut() (unavailable, tooLarge int) {
 func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	comp := x.s.c
 	free := s.free
-	for r, want := range c.req {
+	for r, want := range c.asks(s) {
 		if want > 0 && want > free[r] {
 			if s.existing && want <= comp.d.room(comp.p.Nodes[s.node].Allocatable)[r] {
 				return RuleExistingTaken
@@ -166,42 +168,6 @@ func (x *explainer) beyondLabels(c *class, s *slot, i int) string {
 	return x.topologyRule(c, i)
 }
 
-// topologyRule names the rule about other pods that rejects a slot as things
-// stand at the end.
-func (x *explainer) topologyRule(c *class, i int) string {
-	t := &c.topology
-	groups := x.s.c.groups
-	value := func(g *group) int32 { return x.s.c.t.byLabel(g.key).of[i] }
-	for _, gi := range t.affinity {
-		if g := groups[gi]; g.hostname || value(g) < 0 || g.matched[value(g)] == 0 {
-			return fmt.Sprintf("%s(%s)", RulePodAffinity, g.key)
-		}
-	}
-	for k := range t.spread {
-		g := groups[t.spread[k].group]
-		if g.hostname {
-			continue
-		}
-		if v := value(g); v < 0 || g.matched[v]+1-t.spread[k].minimum(g) > t.spread[k].maxSkew {
-			return fmt.Sprintf("%s(%s)", RuleSpread, g.key)
-		}
-	}
-	for _, gi := range t.anti {
-		if g := groups[gi]; g.hostname || value(g) >= 0 && g.matched[value(g)] > 0 {
-			return fmt.Sprintf("%s(%s)", RuleAntiAffinity, g.key)
-		}
-	}
-	for _, gi := range t.matches {
-		if g := groups[gi]; g.kind == groupAnti && (g.hostname || value(g) >= 0 && g.owners[value(g)] > 0) {
-			return fmt.Sprintf("%s(%s)", RuleAntiAffinity, g.key)
-		}
-	}
-	for k := range t.spread {
-		return fmt.Sprintf("%s(%s)", RuleSpread, groups[t.spread[k].group].key)
-	}
-	return RuleExistingTaken
-}
-
 func (x *explainer) message(reasons []Reason) string {
 	total := 0
 	parts := make([]string, 0, len(reasons))
@@ -226,6 +192,8 @@ func (x *explainer) message(reasons []Reason) string {
 func (x *explainer) remedy(c *class, reasons []Reason) string {
 	rules := []struct{ rule, text string }{
 		{RuleTimeBudget, "raise the time budget"},
+		{RuleClaims, "request the device as an extended resource in spec.containers[].resources.requests, or add a node that has it: " +
+			"no node is bought for spec.resourceClaims, for it is not known which would have the devices"},
 		{RulePoolLimit, "raise spec.limits of the NodePool"},
 		{RuleMinValues, "lower minValues in the NodePool's spec.template.spec.requirements, or allow more instance types"},
 		{RuleAntiAffinity, "relax spec.affinity.podAntiAffinity to preferred, or allow more domains of its topologyKey"},

@@ -152,6 +152,14 @@ func (f *feasibility) class(c *class, pricePerRule float64) {
 	c.opens = c.affinityOK.clone()
 	c.opens.and(c.tolerated)
 	c.opens.and(room)
+	if len(c.shared) > 0 {
+		c.fits.each(func(i int) bool {
+			if s := &f.t.all[i]; !c.asks(s).fits(s.free) {
+				c.fits.clear(i)
+			}
+			return true
+		})
+	}
 	if len(c.ports) > 0 {
 		c.fits.each(func(i int) bool {
 			if portsConflict(c.ports, f.t.all[i].ports) {
@@ -160,7 +168,7 @@ func (f *feasibility) class(c *class, pricePerRule float64) {
 			return true
 		})
 	}
-	if c.blocked {
+	if c.blocked || len(c.claims) > 0 {
 		c.fits = newBitset(len(f.t.all))
 	}
 	if pricePerRule > 0 {
@@ -199,6 +207,9 @@ func (f *feasibility) preferences(c *class, soft []int, price float64) {
 	if a := c.rep.Spec.Affinity; a != nil && a.NodeAffinity != nil {
 		for i := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
 			pref := &a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[i]
+			if len(pref.Preference.MatchExpressions) == 0 && len(pref.Preference.MatchFields) == 0 {
+				continue // kube-scheduler scores nothing for it
+			}
 			broken := c.fits.clone()
 			broken.andNot(f.term(&pref.Preference))
 			if !broken.empty() {

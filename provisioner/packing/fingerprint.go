@@ -62,10 +62,17 @@ func (f *fingerprinter) of(p *Pod) ([]byte, error) {
 		}
 	}
 	f.sep()
+	if p.NodeTerms != nil {
+		f.num(int64(len(p.NodeTerms))) // nil demands nothing, an empty list nothing that there is
+	}
 	for i := range p.NodeTerms {
 		if err := f.message(&p.NodeTerms[i]); err != nil {
 			return nil, err
 		}
+	}
+	f.sep()
+	for i := range p.Spec.ResourceClaims {
+		f.str(p.Spec.ResourceClaims[i].Name)
 	}
 	f.sep()
 	f.ports(p.Spec.Containers)
@@ -221,8 +228,5 @@ func (f *fingerprinter) identity(into []byte, p *corev1.Pod) []byte {
 	f.buf = into
 	f.str(p.Namespace)
 	f.labels(p.Labels)
-	if p.DeletionTimestamp != nil {
-		f.sep()
-	}
 	return f.buf
 }

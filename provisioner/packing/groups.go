@@ -40,15 +40,18 @@ type group struct {
 }
 
 func (g *group) matches(p *corev1.Pod) bool {
-	if g.kind == groupSpread && p.DeletionTimestamp != nil {
-		return false
-	}
 	for i := range g.all {
 		if !g.all[i].matches(p) {
 			return false
 		}
 	}
 	return true
+}
+
+// passesOver tells whether kube-scheduler leaves out a pod that runs, for it is going
+// already. A pod to place stands for its successor.
+func (g *group) passesOver(p *corev1.Pod) bool {
+	return g.kind == groupSpread && p.DeletionTimestamp != nil
 }
 
 // spreadRule is one topology spread constraint of a class.

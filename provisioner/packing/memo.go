@@ -1,6 +1,7 @@
 package packing
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,10 +52,9 @@ func newAvoider(p *corev1.Pod, terms []corev1.PodAffinityTerm) avoider {
 			a.any = true
 			continue
 		}
-		for k, v := range terms[i].LabelSelector.MatchLabels {
-			a.anchors = append(a.anchors, labelValue{k, v})
-			break // the term demands all of them: one will do
-		}
+		all := terms[i].LabelSelector.MatchLabels
+		first := slices.Min(slices.Collect(maps.Keys(all))) // the term demands all of them: one will do
+		a.anchors = append(a.anchors, labelValue{first, all[first]})
 	}
 	return a
 }

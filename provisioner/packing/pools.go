@@ -71,8 +71,8 @@ func wellKnown(key string) bool {
 }
 
 // buildSlots lists the offerings that the pools' own requirements allow, and the
-// existing nodes. mentioned maps label keys that pods look at to the values they name.
-func buildSlots(p *Problem, d *dims, mentioned map[string]map[string]bool) *slotTable {
+// existing nodes.
+func buildSlots(p *Problem, d *dims, mentioned mentions) *slotTable {
 	t := &slotTable{p: p, index: map[string]*labelIndex{}, pools: make([]poolLimit, len(p.Pools))}
 	ranks := poolRanks(p.Pools)
 	for pi := range p.Pools {
@@ -157,37 +157,16 @@ func (t *slotTable) poolAllows(pool *Pool, s *slot) bool {
 
 // openCombinations lists the values that the pool's open labels may take: custom
 // keys that its requirements admit several values for. Only values that pods
-// name can matter, and one that none names.
-func openCombinations(pool *Pool, mentioned map[string]map[string]bool) []map[string]string {
+// name can matter, and one that none names; all of them where rules about other pods
+// look at the key.
+func openCombinations(pool *Pool, mentioned mentions) []map[string]string {
 	combos := []map[string]string{nil}
 	for i := range pool.Requirements {
 		r := &pool.Requirements[i]
 		if _, ok := pool.Labels[r.Key]; ok || wellKnown(r.Key) || typesDefine(pool, r.Key) {
 			continue
 		}
-		var values []string
-		switch r.Operator {
-		case corev1.NodeSelectorOpIn:
-			named := mentioned[r.Key]
-			for _, v := range r.Values {
-				if named[v] {
-					values = append(values, v)
-				}
-			}
-			for _, v := range r.Values {
-				if !named[v] {
-					values = append(values, v)
-					break
-				}
-			}
-		case corev1.NodeSelectorOpExists, corev1.NodeSelectorOpNotIn:
-			for v := range mentioned[r.Key] {
-				if labelSatisfies(v, true, r.Operator, r.Values) {
-					values = append(values, v)
-				}
-			}
-			slices.Sort(values)
-		}
+		values := r.choices(mentioned)
 		if len(values) == 0 {
 			continue
 		}
@@ -207,6 +186,59 @@ func openCombinations(pool *Pool, mentioned map[string]map[string]bool) []map[st
 		combos = next
 	}
 	return combos
+}
+
+// choices are the values of an open label that matter to a problem.
+func (r *Requirement) choices(mentioned mentions) []string {
+	named, looked := mentioned.values[r.Key]
+	var values []string
+	switch {
+	case r.Operator == corev1.NodeSelectorOpDoesNotExist:
+	case r.Operator == corev1.NodeSelectorOpIn && mentioned.domains[r.Key]:
+		return r.Values
+	case r.Operator == corev1.NodeSelectorOpIn:
+		for _, v := range r.Values {
+			if named[v] {
+				values = append(values, v)
+			}
+		}
+		for _, v := range r.Values {
+			if !named[v] {
+				values = append(values, v)
+				break
+			}
+		}
+	case looked || mentioned.domains[r.Key]:
+		for v := range named {
+			if labelSatisfies(v, true, r.Operator, r.Values) {
+				values = append(values, v)
+			}
+		}
+		slices.Sort(values)
+		if v, ok := r.unnamed(named); ok {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// unnamed is a value that satisfies the requirement and that no pod names: a number, as
+// Karpenter gives nodes where any value will do.
+func (r *Requirement) unnamed(named map[string]bool) (string, bool) {
+	from := int64(0)
+	if len(r.Values) == 1 {
+		switch n, err := strconv.ParseInt(r.Values[0], 10, 64); {
+		case err != nil:
+		case r.Operator == corev1.NodeSelectorOpGt, r.Operator == "Gte":
+			from = n
+		}
+	}
+	for n := range int64(len(named) + len(r.Values) + 2) {
+		if v := strconv.FormatInt(from+n, 10); !named[v] && labelSatisfies(v, true, r.Operator, r.Values) {
+			return v, true
+		}
+	}
+	return "", false
 }
 
 // typesDefine tells whether the label belongs to types or offerings.

@@ -10,6 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/klog/v2"
 	"pgregory.net/rapid"
 
 	"supercargo.dev/provisioner/packing"
@@ -87,6 +91,25 @@ func nodeFor(p *packing.Pool, it *packing.InstanceType, of *packing.Offering) pa
 	}
 }
 
+// admits tells whether a node's own labels, taints and size admit a pod: whether it is worth asking the oracle, which takes a while.
+func admits(pod *packing.Pod, node *packing.PlannedNode, pool *packing.Pool, it *packing.InstanceType) bool {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: node.Labels}, Spec: corev1.NodeSpec{Taints: pool.Taints}}
+	if ok, err := nodeaffinity.GetRequiredNodeAffinity(pod.Pod).Match(n); err != nil || !ok {
+		return false
+	}
+	if _, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Background(), n.Spec.Taints, pod.Spec.Tolerations, func(t *corev1.Taint) bool {
+		return t.Effect != corev1.TaintEffectPreferNoSchedule
+	}, false); untolerated {
+		return false
+	}
+	for name, q := range pod.Spec.Containers[0].Resources.Requests {
+		if has := it.Allocatable[name]; q.Cmp(has) > 0 {
+			return false
+		}
+	}
+	return len(pod.Spec.ResourceClaims) == 0
+}
+
 // TestNoUnplacedPodFitsOnOneMoreNode shows that what a plan leaves out could not
 // simply have been bought for. Workloads with rules about one another are left out:
 // which of them come first decides, and no order suits all; and so are limits, which
@@ -118,6 +141,9 @@ func TestNoUnplacedPodFitsOnOneMoreNode(t *testing.T) {
 							if _, ok := node.Labels[r.Key]; !ok && len(r.Values) > 0 {
 								node.Labels[r.Key] = r.Values[0]
 							}
+						}
+						if !admits(&p.Pods[u.Pod], &node, &p.Pools[i], it) {
+							continue
 						}
 						node.Pods = []int{u.Pod}
 						more.Nodes = append(append([]packing.PlannedNode(nil), plan.Nodes...), node)

@@ -202,16 +202,20 @@ func TestPoolsOfHigherWeightAreUsedFirstAndTheOthersForWhatTheyCannotHold(t *tes
 }
 
 func TestDaemonsTakeRoomOnlyOfTheOfferingsTheyRunOn(t *testing.T) {
-	large := makePod("agent").req(1500, 256).selector(corev1.LabelArchStable, "amd64").p
-	p := packing.Problem{Pods: replicas("web", 1, 1500, 256), DaemonSets: []*corev1.Pod{large}}
-	for _, s := range families() {
-		if s.name == "c5.large" || s.name == "r7g.large" { // 2 CPUs each; the cheaper one runs the agent
-			p.Pools = append(p.Pools, pool(s.name, []packing.InstanceType{s.instanceType(false)}))
-		}
-	}
-	plan := solve(t, &p)
-	if len(plan.Nodes) != 1 || plan.Nodes[0].InstanceType != "r7g.large" {
-		t.Errorf("bought %+v, want the type that no daemon fills", plan.Nodes)
+	for _, key := range []string{corev1.LabelArchStable, "beta.kubernetes.io/arch"} {
+		t.Run(key, func(t *testing.T) {
+			large := makePod("agent").req(1500, 256).selector(key, "amd64").p
+			p := packing.Problem{Pods: replicas("web", 1, 1500, 256), DaemonSets: []*corev1.Pod{large}}
+			for _, s := range families() {
+				if s.name == "c5.large" || s.name == "r7g.large" { // 2 CPUs each; the cheaper one runs the agent
+					p.Pools = append(p.Pools, pool(s.name, []packing.InstanceType{s.instanceType(false)}))
+				}
+			}
+			plan := solve(t, &p)
+			if len(plan.Nodes) != 1 || plan.Nodes[0].InstanceType != "r7g.large" {
+				t.Errorf("bought %+v, want the type that no daemon fills", plan.Nodes)
+			}
+		})
 	}
 }
 

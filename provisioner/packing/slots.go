@@ -61,13 +61,16 @@ func (t *slotTable) label(s *slot, key string) (string, bool) {
 	pool := &t.p.Pools[s.pool]
 	it := &pool.Types[s.typ]
 	of := &it.Offerings[s.offering]
-	switch key {
-	case corev1.LabelTopologyZone:
-		return of.Zone, of.Zone != ""
-	case LabelCapacityType:
-		return of.CapacityType, of.CapacityType != ""
-	case LabelNodePool:
+	key = stableName(key)
+	switch {
+	case key == corev1.LabelTopologyZone && of.Zone != "":
+		return of.Zone, true
+	case key == LabelCapacityType && of.CapacityType != "":
+		return of.CapacityType, true
+	case key == LabelNodePool:
 		return pool.Name, true
+	case key == corev1.LabelHostname:
+		return "", true // every node has one, and none to buy has one that is known
 	}
 	if v, ok := of.Labels[key]; ok {
 		return v, true
@@ -106,7 +109,7 @@ func (t *slotTable) labels(s *slot) map[string]string {
 		out[LabelCapacityType] = of.CapacityType
 	}
 	out[LabelNodePool] = pool.Name
-	return out
+	return WithOldNames(out)
 }
 
 func (t *slotTable) taints(s *slot) []corev1.Taint {

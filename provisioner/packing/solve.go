@@ -77,6 +77,7 @@ func solve(ctx context.Context, p *Problem, m mode) (*solver, Plan, error) {
 		s.lap(&s.stats.Construct, &clock)
 		s.pack(ctx, &clock)
 	}
+	s.settle(ctx, &clock)
 	s.diversify()
 	s.check()
 	if p.Options.MaxCost > 0 && len(p.Pools) == 0 && (s.todo() || len(s.assign.stuck) > 0) {

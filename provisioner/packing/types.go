@@ -105,7 +105,7 @@ type Pod struct {
 	// what the scheduler counts for the spec (component-helpers PodRequests).
 	Requests corev1.ResourceList
 	// NodeTerms are further requirements on the node, ORed, such as the zones of
-	// the pod's volumes. Nil means none.
+	// the pod's volumes. Nil means none; an empty list matches no node.
 	NodeTerms []corev1.NodeSelectorTerm
 	// Workload names what the pod is a replica of, for Options.MaxNodeShare and
 	// MaxSpotPoolShare; empty means neither counts for it.
@@ -273,6 +273,7 @@ type Reason struct {
 // Rules that remove options, in the order in which they are tried.
 const (
 	RuleUnavailable   = "offering unavailable"
+	RuleClaims        = "dynamic resource allocation"
 	RuleNodeAffinity  = "node affinity"
 	RuleVolumeZone    = "volume node affinity"
 	RuleVolumeInUse   = "volume in use by another pod"

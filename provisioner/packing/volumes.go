@@ -199,6 +199,21 @@ func (c *compiled) volumes(cl *class) {
 	}
 }
 
+// asks is what the first pod of a class takes of a slot, shared volumes that are not there
+// yet included.
+func (cl *class) asks(s *slot) vec {
+	if len(cl.shared) == 0 {
+		return cl.req
+	}
+	out := cl.req.clone()
+	for _, v := range cl.shared {
+		if !slices.Contains(s.volumes, v.id) {
+			out[v.dim]++
+		}
+	}
+	return out
+}
+
 // attached subtracts the volumes on an existing node from what it may still attach,
 // and notes those that pods to place use too.
 func (c *compiled) attached(s *slot) {

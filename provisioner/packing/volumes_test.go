@@ -67,6 +67,22 @@ func TestVolumesPerNodeAreLimited(t *testing.T) {
 	}
 }
 
+// TestPodsThatMustShareANodeAreAsManyAsItAttachesVolumesFor has three pods that must run beside one another, and types that attach
+// their shared volume and two of their own.
+func TestPodsThatMustShareANodeAreAsManyAsItAttachesVolumesFor(t *testing.T) {
+	app := map[string]string{"app": "store"}
+	p := packing.Problem{Pools: []packing.Pool{pool("default", attaching(3))}}
+	for i := range 3 {
+		pod := makePod(fmt.Sprintf("store-%d", i)).req(50, 64).label("app", "store").with(corev1.LabelHostname, app).pod()
+		pod.Volumes = []packing.Volume{{Driver: ebs, ID: fmt.Sprintf("own-%d", i)}, {Driver: ebs, ID: "shared"}}
+		p.Pods = append(p.Pods, pod)
+	}
+	plan := solve(t, &p)
+	if len(plan.Nodes) != 1 || len(plan.Nodes[0].Pods) != 2 || len(plan.Unplaced) != 1 {
+		t.Errorf("%d nodes bought and %d pods unplaced, want two pods on one node", len(plan.Nodes), len(plan.Unplaced))
+	}
+}
+
 func TestVolumesOnExistingNodesCount(t *testing.T) {
 	running := func(id string) packing.Pod {
 		pod := makePod("old-"+id).req(50, 64).pod()
@@ -104,14 +120,21 @@ func TestVolumesOnExistingNodesCount(t *testing.T) {
 }
 
 func TestAPodWithMoreVolumesThanAnyNodeAttachesSaysSo(t *testing.T) {
-	pod := makePod("store").req(50, 64).pod()
-	for i := range 4 {
-		pod.Volumes = append(pod.Volumes, packing.Volume{Driver: ebs, ID: fmt.Sprint(i)})
-	}
-	p := packing.Problem{Pods: []packing.Pod{pod}, Pools: []packing.Pool{pool("default", attaching(3))}}
-	plan := solve(t, &p)
-	if len(plan.Unplaced) != 1 || plan.Unplaced[0].Reasons[0].Rule != packing.RuleVolumeLimit+"("+ebs+")" {
-		t.Errorf("unplaced = %+v, want one for the volume limit", plan.Unplaced)
+	for name, pods := range map[string]int{"of its own": 1, "that it shares with another pod": 2} {
+		t.Run(name, func(t *testing.T) {
+			p := packing.Problem{Pools: []packing.Pool{pool("default", attaching(3))}}
+			for n := range pods {
+				pod := makePod(fmt.Sprintf("store-%d", n)).req(50, 64).pod()
+				for i := range 4 {
+					pod.Volumes = append(pod.Volumes, packing.Volume{Driver: ebs, ID: fmt.Sprint(i)})
+				}
+				p.Pods = append(p.Pods, pod)
+			}
+			plan := solve(t, &p)
+			if len(plan.Unplaced) != pods || plan.Unplaced[0].Reasons[0].Rule != packing.RuleVolumeLimit+"("+ebs+")" {
+				t.Errorf("unplaced = %+v, want %d for the volume limit", plan.Unplaced, pods)
+			}
+		})
 	}
 }
 

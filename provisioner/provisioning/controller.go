@@ -114,11 +114,12 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("reading the cluster, %w", err)
 	}
-	c.metrics.Pending.Set(float64(s.Pending))
+	c.metrics.Pending.Set(float64(s.Pending + len(s.Kept)))
 	c.nominations.prune(s)
 	s.Keep(c.nominations.places(), c.clock.Now())
 	if len(s.Problem.Pods) == 0 {
 		c.cluster.Protect(ctx, s, nil)
+		c.nominations.bind(ctx, s, nil)
 		_, err := c.cluster.KeepHeadroom(ctx, s, packing.Plan{}) // what was kept for buffers that are gone is no longer
 		return false, err
 	}
@@ -139,6 +140,7 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 	}
 	c.cluster.Protect(ctx, s, plan.Bindings)
 	c.explain(s, plan, blocked)
+	c.explainPreferences(plan)
 	// Machines first: they take longest, and a nomination is one write for each of maybe thousands of pods.
 	denied, err := c.launch(ctx, s, plan.Nodes)
 	c.nominations.bind(ctx, s, plan.Bindings)

@@ -20,6 +20,8 @@ const (
 	ReasonNoPlace = "NoPlace"
 	// ReasonLaunchesHeldBack is on a NodePool: the limit of launches per minute is used up.
 	ReasonLaunchesHeldBack = "LaunchesHeldBack"
+	// ReasonPreferencesDropped is on a NodePool: nodes bought of it do not keep all that pods prefer.
+	ReasonPreferencesDropped = "PreferencesDropped"
 )
 
 // explain says on each pod without a place which rules took the last one, and what would help.
@@ -31,7 +33,7 @@ func (c *Controller) explain(s *karpenter.Snapshot, plan packing.Plan, blocked m
 			message += "; " + u.Remedy
 		}
 		if len(blocked) > 0 {
-			message += " " + waiting(blocked)
+			message += ". " + waiting(blocked)
 		}
 		c.recorder.Publish(events.Event{
 			InvolvedObject: pod, Type: corev1.EventTypeWarning, Reason: ReasonNoPlace, Message: message,
@@ -47,6 +49,28 @@ func waiting(blocked map[string]time.Time) string {
 	}
 	sort.Strings(out)
 	return "Launches of these nodepools kept failing and are left alone: " + strings.Join(out, ", ") + "."
+}
+
+// explainPreferences says on each pool that is bought from how many preferred rules the plan does not meet, and what they count
+// for in its price.
+func (c *Controller) explainPreferences(plan packing.Plan) {
+	if plan.Stats.PreferencesDropped == 0 {
+		return
+	}
+	pools := map[string]bool{}
+	for i := range plan.Nodes {
+		pools[plan.Nodes[i].Pool] = true
+	}
+	for pool := range pools {
+		np := &karpv1.NodePool{}
+		np.Name = pool
+		c.recorder.Publish(events.Event{
+			InvolvedObject: np, Type: corev1.EventTypeNormal, Reason: ReasonPreferencesDropped,
+			Message: fmt.Sprintf("The nodes bought, of this NodePool and others, for $%.4f/h leave %d preferences of pods about nodes, or about being apart on them, "+
+				"unmet: they count for $%.4f/h, and no plan was found that meets them for less", plan.Cost, plan.Stats.PreferencesDropped, plan.Stats.PreferencePrice),
+			DedupeValues: []string{pool}, DedupeTimeout: time.Minute,
+		})
+	}
 }
 
 // warnRateLimited says on each pool concerned that launches are held back.

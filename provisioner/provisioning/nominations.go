@@ -121,6 +121,9 @@ func (n *nominations) prune(s *karpenter.Snapshot) {
 	for i := range s.Pending {
 		waiting[s.Pod(i).UID] = true
 	}
+	for _, k := range s.Kept {
+		waiting[k.Pod.UID] = true
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	maps.DeleteFunc(n.nodes, func(uid types.UID, _ nomination) bool { return !waiting[uid] })
@@ -163,22 +166,29 @@ func (n *nominations) registered(ctx context.Context, claim, node string) {
 	n.write(ctx, all...)
 }
 
-// bind writes existing nodes on the pods planned for them, and remembers those of claims in flight.
+// bind writes existing nodes on the pods planned for them, now or by a consolidation, and remembers those of claims in flight.
 func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings []packing.Binding) {
 	var all []nomination
-	for _, b := range bindings {
-		pod := s.Pod(b.Pod)
-		if pod.Spec.NodeName != "" {
-			continue // it still runs on a node that is going; its successor will be planned in its own right
-		}
-		state := s.State(b.Node)
+	put := func(pod *corev1.Pod, node string) {
+		state := s.State(node)
 		switch {
 		case state == nil:
-			n.planned(b.Node, []*corev1.Pod{pod})
+			n.planned(node, []*corev1.Pod{pod})
 		case state.Node == nil:
 			n.planned(state.NodeClaim.Name, []*corev1.Pod{pod})
 		case pod.Status.NominatedNodeName != state.Node.Name:
 			all = append(all, nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, state.Node.Name})
+		}
+	}
+	for _, k := range s.Kept {
+		if k.Succeeds {
+			put(k.Pod, k.Node)
+		}
+	}
+	for _, b := range bindings {
+		// One that still runs, on a node that is going, has a successor that will be planned in its own right.
+		if pod := s.Pod(b.Pod); pod.Spec.NodeName == "" {
+			put(pod, b.Node)
 		}
 	}
 	n.write(ctx, all...)

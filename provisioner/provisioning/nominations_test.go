@@ -48,6 +48,32 @@ func TestAClearedNominationIsWrittenAgainWhileItHolds(t *testing.T) {
 	}
 }
 
+func TestThePlaceThatAConsolidationPlannedIsWrittenOnTheSuccessorThatWaits(t *testing.T) {
+	ctx := t.Context()
+	pod := func(name string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name)}}
+	}
+	succeeds, planned := pod("succeeds"), pod("planned")
+	kube := fake.NewClientBuilder().WithObjects(succeeds, planned, node("node-a")).WithStatusSubresource(planned).Build()
+	n := newNominations(kube)
+	s := &karpenter.Snapshot{Kept: []karpenter.Kept{{Pod: succeeds, Node: "claim", Succeeds: true}, {Pod: planned, Node: "claim"}}}
+	n.bind(ctx, s, nil)
+	n.prune(s)
+	n.registered(ctx, "claim", "node-a")
+	for pod, want := range map[*corev1.Pod]string{succeeds: "node-a", planned: ""} {
+		if err := kube.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			t.Fatal(err)
+		}
+		if got := pod.Status.NominatedNodeName; got != want {
+			t.Errorf("nominated node of %s is %q, want %q", pod.Name, got, want)
+		}
+	}
+	n.prune(s)
+	if got := n.places()[succeeds.UID]; got != "node-a" {
+		t.Errorf("its place is forgotten while it waits: %q", got)
+	}
+}
+
 func node(name string, taints ...corev1.Taint) *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Taints: taints}}
 }

@@ -28,7 +28,7 @@ type Cluster interface {
 	Everything(ctx context.Context) (packing.Problem, error)
 }
 
-// Controller writes status.costImpact.realisable of WorkloadScalers. It is a manager.Runnable of the leader.
+// Controller writes onNodePools and realisable in status.costImpact of WorkloadScalers. It is a manager.Runnable of the leader.
 type Controller struct {
 	Client   client.Client
 	Cluster  Cluster
@@ -62,7 +62,7 @@ func (c *Controller) Round(ctx context.Context) error {
 		return fmt.Errorf("listing workloadscalers, %w", err)
 	}
 	index := demand.NewIndex(demand.Options{})
-	net, counted := 0.0, map[types.NamespacedName]float64{}
+	counted := map[types.NamespacedName]float64{}
 	for i := range list.Items {
 		s := &list.Items[i]
 		item := insight.ItemOf("", s)
@@ -72,7 +72,6 @@ func (c *Controller) Round(ctx context.Context) error {
 		if err := index.SetScaler(demand.AsIfApplied(s)); err != nil {
 			continue // it governs no pod; its own conditions say why
 		}
-		net += *item.Net
 		counted[client.ObjectKeyFromObject(s)] = *item.Net
 	}
 	if len(counted) == 0 {
@@ -82,30 +81,51 @@ func (c *Controller) Round(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the cluster, %w", err)
 	}
-	saved, err := Saved(ctx, problem, index.Wanted)
+	saved, packed, err := Saved(ctx, problem, index.Wanted)
 	if err != nil {
 		return err
+	}
+	inside, net := map[types.NamespacedName]int32{}, 0.0
+	for i := range packed {
+		if id, ok := index.Scaler(packed[i].Pod); ok {
+			inside[id]++
+		}
+	}
+	for i := range list.Items {
+		s := &list.Items[i]
+		id := client.ObjectKeyFromObject(s)
+		if _, ok := counted[id]; ok { // all pods of a workload get the same, so what falls on some of them is their share
+			counted[id] *= float64(inside[id]) / float64(max(s.Status.Applied.Pods, inside[id], 1))
+			net += counted[id]
+		}
 	}
 	share := Share(saved*insight.HoursPerMonth, net)
 	log.FromContext(ctx).V(1).Info("packed all pods at their requests and as recommended", "savedPerHour", saved, "netPerMonth", net, "share", share)
 	var failed []error
 	for i := range list.Items {
 		s := &list.Items[i]
-		realisable := "" // not known, of what was not counted
-		if worth, ok := counted[client.ObjectKeyFromObject(s)]; ok {
-			realisable = strconv.FormatFloat(worth*share+0, 'f', 2, 64) // adding 0 makes a negative zero positive
+		id := client.ObjectKeyFromObject(s)
+		onNodePools, realisable := "", "" // not known, of what was not counted
+		if worth, ok := counted[id]; ok {
+			onNodePools = usd(worth)
+			if inside[id] > 0 { // packing is about none of the others
+				realisable = usd(worth * share)
+			}
 		}
-		failed = append(failed, c.write(ctx, s, realisable))
+		failed = append(failed, c.write(ctx, s, onNodePools, realisable))
 	}
 	return errors.Join(failed...)
 }
 
-func (c *Controller) write(ctx context.Context, s *v1alpha1.WorkloadScaler, realisable string) error {
-	if s.Status.CostImpact == nil || s.Status.CostImpact.Realisable == realisable {
+// usd writes an amount with two decimals. Adding 0 makes a negative zero positive.
+func usd(f float64) string { return strconv.FormatFloat(f+0, 'f', 2, 64) }
+
+func (c *Controller) write(ctx context.Context, s *v1alpha1.WorkloadScaler, onNodePools, realisable string) error {
+	if s.Status.CostImpact == nil || s.Status.CostImpact.Realisable == realisable && s.Status.CostImpact.OnNodePools == onNodePools {
 		return nil
 	}
 	after := s.DeepCopy()
-	after.Status.CostImpact.Realisable = realisable
+	after.Status.CostImpact.OnNodePools, after.Status.CostImpact.Realisable = onNodePools, realisable
 	patch := client.MergeFrom(s)
 	err := c.Client.Status().Patch(ctx, after, patch)
 	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) { // gone, or its impact is: there is nothing to add to

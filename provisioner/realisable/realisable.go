@@ -2,7 +2,7 @@
 // request that is lowered where nothing else fits beside it saves nothing.
 //
 // It packs all pods of the NodePools twice, at their requests and as recommended, and shares the difference in price out to the
-// WorkloadScalers by their net cost impact.
+// WorkloadScalers by the part of their net cost impact that falls on those pods.
 package realisable
 
 import (
@@ -15,8 +15,8 @@ import (
 )
 
 // Saved is what packing the pods at other sizes saves, in USD per hour; negative where it costs more. The second packing takes its sizes
-// from wanted. Pods that either packing finds no place for are left out of both.
-func Saved(ctx context.Context, p packing.Problem, wanted func(*corev1.Pod) corev1.ResourceList) (float64, error) {
+// from wanted. Pods that either packing finds no place for are left out of both; packed are the others.
+func Saved(ctx context.Context, p packing.Problem, wanted func(*corev1.Pod) corev1.ResourceList) (usdPerHour float64, packed []packing.Pod, err error) {
 	resized := p
 	resized.Pods = make([]packing.Pod, len(p.Pods))
 	for i, pod := range p.Pods {
@@ -26,18 +26,18 @@ func Saved(ctx context.Context, p packing.Problem, wanted func(*corev1.Pod) core
 	for {
 		now, err := packing.Solve(ctx, p)
 		if err != nil {
-			return 0, fmt.Errorf("packing pods at their requests, %w", err)
+			return 0, nil, fmt.Errorf("packing pods at their requests, %w", err)
 		}
 		then, err := packing.Solve(ctx, resized)
 		if err != nil {
-			return 0, fmt.Errorf("packing pods as recommended, %w", err)
+			return 0, nil, fmt.Errorf("packing pods as recommended, %w", err)
 		}
 		homeless := map[int]bool{}
 		for _, u := range append(now.Unplaced, then.Unplaced...) {
 			homeless[u.Pod] = true
 		}
 		if len(homeless) == 0 {
-			return now.Cost - then.Cost, nil
+			return now.Cost - then.Cost, p.Pods, nil
 		}
 		p.Pods, resized.Pods = without(p.Pods, homeless), without(resized.Pods, homeless)
 	}

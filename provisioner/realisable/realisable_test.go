@@ -73,7 +73,7 @@ func TestARequestThatIsLoweredWhereNoNodeGoesSavesNothing(t *testing.T) {
 		"pods that fit nowhere count in neither":                 {append(pods("web", 8, "1", "1Gi"), pods("huge", 2, "9", "1Gi")...), resized("500m", "1Gi"), 0.2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Saved(t.Context(), problem(tc.pods), tc.wanted)
+			got, _, err := Saved(t.Context(), problem(tc.pods), tc.wanted)
 			if err != nil || math.Abs(got-tc.want) > 1e-9 {
 				t.Errorf("saves %v, %v; want %v", got, err, tc.want)
 			}
@@ -135,7 +135,7 @@ func written(t *testing.T, c cluster, scalers ...*v1alpha1.WorkloadScaler) (map[
 		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil {
 			t.Fatal(err)
 		}
-		out[s.Name] = s.Status.CostImpact.Realisable
+		out[s.Name] = s.Status.CostImpact.OnNodePools + " " + s.Status.CostImpact.Realisable
 	}
 	return out, failed
 }
@@ -149,9 +149,25 @@ func TestSavingsAreSharedOutByNetImpactOfWhatIsSure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"web": "109.50", "api": "36.50", "new": ""} {
+	for name, want := range map[string]string{"web": "219.00 109.50", "api": "73.00 36.50", "new": " "} {
 		if got[name] != want {
 			t.Errorf("%s realises %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+func TestOnlyTheNetOfPodsOfNodePoolsIsShared(t *testing.T) {
+	// Of web's eight pods four run elsewhere, and so do all of api's; huge fits on no node that is sold.
+	web, api := scaler("web", "219.00", v1alpha1.ConfidenceFull, quantities("500m", "1Gi")), scaler("api", "73.00", v1alpha1.ConfidenceFull, quantities("500m", "1Gi"))
+	huge := scaler("huge", "50.00", v1alpha1.ConfidenceFull, quantities("8", "1Gi"))
+	web.Status.Applied.Pods, api.Status.Applied.Pods, huge.Status.Applied.Pods = 8, 2, 1
+	got, err := written(t, cluster{problem: problem(pods("web", 4, "2", "1Gi"), pods("huge", 1, "9", "1Gi"))}, web, api, huge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"web": "109.50 109.50", "api": "0.00 ", "huge": "0.00 "} {
+		if got[name] != want {
+			t.Errorf("%s has %q on NodePools and realisable, want %q", name, got[name], want)
 		}
 	}
 }
@@ -159,7 +175,7 @@ func TestSavingsAreSharedOutByNetImpactOfWhatIsSure(t *testing.T) {
 func TestWhatWasFoundStandsWhileTheClusterCannotBeRead(t *testing.T) {
 	gone := errors.New("not synced")
 	got, err := written(t, cluster{err: gone}, scaler("web", "219.00", v1alpha1.ConfidenceFull, quantities("500m", "1Gi")))
-	if !errors.Is(err, gone) || got["web"] != "1.00" {
+	if !errors.Is(err, gone) || got["web"] != " 1.00" {
 		t.Errorf("realises %q, error %v; want 1.00 and that the cluster could not be read", got["web"], err)
 	}
 }

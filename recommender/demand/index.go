@@ -175,6 +175,15 @@ func (x *Index) answer(pod *corev1.Pod) answer {
 	return found
 }
 
+// Scaler names the WorkloadScaler that answers for the pod; false where none does.
+func (x *Index) Scaler(pod *corev1.Pod) (types.NamespacedName, bool) {
+	s := x.scalerOf(pod)
+	if s == nil {
+		return types.NamespacedName{}, false
+	}
+	return s.id, true
+}
+
 // Target returns what the policy of the pod's workload will apply, by container, and the mode in which it does so; false
 // where nothing will be applied. In OnCreate it says what a new pod is given. The map is shared and must not be changed.
 func (x *Index) Target(pod *corev1.Pod) (map[string]corev1.ResourceRequirements, v1alpha1.UpdateMode, bool) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -12,11 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/workload"
 )
 
@@ -41,7 +45,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("reading workloadscalerrule, %w", err)
 	}
-	found, notes, err := r.matching(ctx, rule)
+	found, unread, err := r.matching(ctx, rule)
 	var invalid *invalidSelectorError
 	if errors.As(err, &invalid) { // the scalers stay: a slip of the pen must not delete what was discovered
 		return reconcile.Result{}, r.report(ctx, rule, -1, metav1.ConditionFalse, invalid.reason, invalid.message)
@@ -49,14 +53,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	applied := r.apply(ctx, rule, found)
+	refused, applied := r.apply(ctx, rule, found, unread)
 	status, reason, message := metav1.ConditionTrue, "Discovered", fmt.Sprintf("%d workloads selected", len(found))
-	if len(notes) > 0 {
-		sort.Strings(notes)
-		status, reason, message = metav1.ConditionFalse, "KindUnavailable", strings.Join(notes, "; ")
-	}
-	if applied != nil {
+	switch {
+	case applied != nil:
 		status, reason, message = metav1.ConditionFalse, "WriteFailed", applied.Error()
+	case len(unread) > 0:
+		notes := slices.Sorted(maps.Values(unread))
+		status, reason, message = metav1.ConditionFalse, "KindUnavailable", strings.Join(notes, "; ")
+	case len(refused) > 0:
+		status, reason, message = metav1.ConditionFalse, "InvalidUpdateMode", strings.Join(refused, "; ")
 	}
 	if err := r.report(ctx, rule, len(found), status, reason, message); err != nil {
 		applied = errors.Join(applied, err)
@@ -64,20 +70,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: resync}, applied
 }
 
-// apply creates, updates and deletes scalers. A failure on one does not keep the others from being written.
-func (r *Reconciler) apply(ctx context.Context, rule *v1alpha1.WorkloadScalerRule, found []candidate) error {
+// apply creates, updates and deletes scalers. A failure on one does not keep the others from being written. Those of kinds that could
+// not be read stay: what is gone takes its scaler along by its owner reference. refused says which overrides of the mode mean nothing.
+func (r *Reconciler) apply(
+	ctx context.Context, rule *v1alpha1.WorkloadScalerRule, found []candidate, unread map[schema.GroupKind]string,
+) (refused []string, failed error) {
 	var all v1alpha1.WorkloadScalerList
 	if err := r.Client.List(ctx, &all); err != nil {
-		return fmt.Errorf("listing workloadscalers, %w", err)
-	}
-	byTarget := make(map[string][]*v1alpha1.WorkloadScaler, len(all.Items))
-	for i := range all.Items {
-		key := workload.TargetKey(&all.Items[i])
-		byTarget[key] = append(byTarget[key], &all.Items[i])
+		return nil, fmt.Errorf("listing workloadscalers, %w", err)
 	}
 	label := RuleLabelValue(rule.Name)
 	keep := make(map[string]bool, len(found))
-	var failed error
+	byTarget := make(map[string][]*v1alpha1.WorkloadScaler, len(all.Items))
+	for i := range all.Items {
+		s := &all.Items[i]
+		key := workload.TargetKey(s)
+		byTarget[key] = append(byTarget[key], s)
+		if _, unknown := unread[schema.FromAPIVersionAndKind(s.Spec.TargetRef.APIVersion, s.Spec.TargetRef.Kind).GroupKind()]; unknown {
+			keep[key] = true
+		}
+		if _, err := policy.ModeOverride(s); err != nil && s.Labels[v1alpha1.RuleLabel] == label {
+			refused = append(refused, err.Error())
+		}
+	}
 	for _, c := range found {
 		own, foreign := split(byTarget[c.key()], label)
 		if foreign { // somebody else's scaler serves this workload: ours, if there is one, goes
@@ -94,7 +109,7 @@ func (r *Reconciler) apply(ctx context.Context, rule *v1alpha1.WorkloadScalerRul
 			failed = errors.Join(failed, err)
 		}
 	}
-	return errors.Join(failed, r.remove(ctx, label, keep))
+	return refused, errors.Join(failed, r.remove(ctx, label, keep))
 }
 
 // split finds the scaler of a rule among those of one workload, and says whether another's has precedence. A scaler without a
@@ -174,6 +189,9 @@ func shape(rule *v1alpha1.WorkloadScalerRule, c candidate, s *v1alpha1.WorkloadS
 	s.Spec.Resources = rule.Spec.Resources
 	if s.Spec.Resources.UpdatePolicy.UpdateMode == "" {
 		s.Spec.Resources.UpdatePolicy.UpdateMode = v1alpha1.UpdateModePreview
+	}
+	if mode, err := policy.ModeOverride(s); err == nil && mode != "" {
+		s.Spec.Resources.UpdatePolicy.UpdateMode = mode
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -159,6 +160,68 @@ func TestReconcile(t *testing.T) {
 			}
 			if ready := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != tc.reason {
 				t.Errorf("conditions %v, want reason %s", got.Status.Conditions, tc.reason)
+			}
+		})
+	}
+}
+
+func TestAModeSetByHandStandsOverThatOfTheRule(t *testing.T) {
+	for _, tc := range []struct {
+		name, annotation string
+		want             v1alpha1.UpdateMode
+		reason           string
+	}{
+		{"set", "InPlace", v1alpha1.UpdateModeInPlace, "Discovered"},
+		{"set to what no mode is called", "inplace", v1alpha1.UpdateModeOnCreate, "InvalidUpdateMode"},
+		{"taken off again", "", v1alpha1.UpdateModeOnCreate, "Discovered"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := existing("web-deployment", "Deployment", "web", "all", 0)
+			s.Spec.Resources.UpdatePolicy.UpdateMode = v1alpha1.UpdateModeAuto
+			if tc.annotation != "" {
+				s.Annotations = map[string]string{v1alpha1.UpdateModeAnnotation: tc.annotation}
+			}
+			r := rule("all", v1alpha1.ResourceSelector{Kind: "Deployment"})
+			r.Spec.Resources.UpdatePolicy.UpdateMode = v1alpha1.UpdateModeOnCreate
+			c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(object(&appsv1.Deployment{}, "web"), s, r).WithStatusSubresource(r).Build()
+			if _, err := (&Reconciler{Client: c, Direct: c}).Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(r)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(c.Get(t.Context(), client.ObjectKeyFromObject(s), s), c.Get(t.Context(), client.ObjectKeyFromObject(r), r)); err != nil {
+				t.Fatal(err)
+			}
+			if mode := s.Spec.Resources.UpdatePolicy.UpdateMode; mode != tc.want {
+				t.Errorf("mode %s, want %s", mode, tc.want)
+			}
+			if ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady); ready == nil || ready.Reason != tc.reason {
+				t.Errorf("conditions %v, want reason %s", r.Status.Conditions, tc.reason)
+			}
+		})
+	}
+}
+
+func TestScalersOfAKindThatCannotBeReadStay(t *testing.T) {
+	gone := rule("all", v1alpha1.ResourceSelector{APIVersion: "example.com/v1", Kind: "Widget"}, v1alpha1.ResourceSelector{Kind: "Deployment"})
+	widget := existing("w-widget", "Widget", "w", "all", 0)
+	widget.Spec.TargetRef.APIVersion = "example.com/v1"
+	for name, refused := range map[string]error{
+		"not served":        &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "example.com", Kind: "Widget"}},
+		"may not be listed": apierrors.NewForbidden(schema.GroupResource{Group: "example.com", Resource: "widgets"}, "", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithStatusSubresource(gone).
+				WithObjects(gone.DeepCopy(), widget.DeepCopy(), existing("old-deployment", "Deployment", "old", "all", 0)).
+				WithInterceptorFuncs(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+					if _, custom := into.(*unstructured.UnstructuredList); custom {
+						return refused
+					}
+					return c.List(ctx, into, opts...)
+				}}).Build()
+			if _, err := (&Reconciler{Client: c, Direct: c}).Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(gone)}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"w-widget Widget/w all"}, scalers(t, c)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -104,10 +104,10 @@ func (c candidate) key() string {
 	return workload.Key(c.gvk.GroupKind(), c.GetNamespace(), c.GetName())
 }
 
-// matching lists the workloads that the rule selects, each once. A kind that is not served, or may not be read, is reported
-// through notes and selects nothing.
-func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScalerRule) (found []candidate, notes []string, err error) {
+// matching lists the workloads that the rule selects, each once, and says of the kinds that are not served, or may not be read, why.
+func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScalerRule) (found []candidate, unread map[schema.GroupKind]string, err error) {
 	seen := map[string]bool{}
+	unread = map[schema.GroupKind]string{}
 	for i := range rule.Spec.ResourceSelectors {
 		s, err := parse(i, &rule.Spec.ResourceSelectors[i])
 		if err != nil {
@@ -116,10 +116,10 @@ func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScaler
 		objects, err := r.list(ctx, s.gvk)
 		switch {
 		case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-			notes = append(notes, fmt.Sprintf("%s is not served by this cluster", s.gvk.GroupKind()))
+			unread[s.gvk.GroupKind()] = fmt.Sprintf("%s is not served by this cluster", s.gvk.GroupKind())
 			continue
 		case apierrors.IsForbidden(err):
-			notes = append(notes, fmt.Sprintf("%s may not be listed: %v", s.gvk.GroupKind(), err))
+			unread[s.gvk.GroupKind()] = fmt.Sprintf("%s may not be listed: %v", s.gvk.GroupKind(), err)
 			continue
 		case err != nil:
 			return nil, nil, err
@@ -132,7 +132,7 @@ func (r *Reconciler) matching(ctx context.Context, rule *v1alpha1.WorkloadScaler
 			}
 		}
 	}
-	return found, notes, nil
+	return found, unread, nil
 }
 
 func (s *selector) selects(o client.Object) bool {

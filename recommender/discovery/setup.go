@@ -89,7 +89,7 @@ func (r *Reconciler) rulesOfScaler(ctx context.Context, o client.Object) []recon
 }
 
 func scalerChanged() predicate.Predicate {
-	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
 // selectionChanged passes what may change whether a workload is selected, and not the rest of its life.

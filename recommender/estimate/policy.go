@@ -32,6 +32,7 @@ type Rule struct {
 	Pattern    bool    // the percentile of this hour of the week; of the lookback until enough weeks are known
 	Percentile float64 // 1 to 100, where Max is false
 	Pooled     bool    // of all pods' samples together instead of averaged over pods
+	Largest    bool    // of the pod that uses most instead of averaged over pods; Pooled wins
 	Lookback   time.Duration
 	Overhead   float64 // 0.1 is 10%
 	// Burst is what covering one more percent of the samples may cost beyond percentile and overhead, in thousandths of

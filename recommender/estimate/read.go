@@ -53,6 +53,10 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 	w := sh.scratch
 	w.reset()
 	var weighted, mean, burst [resources]float64
+	var largest [resources]struct {
+		value, burst float64
+		sure         bool
+	}
 	newcomer := c.newcomer(p)
 	for _, x := range c.seats {
 		for r, rule := range rules {
@@ -71,10 +75,16 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			n := float64(k.total)
 			out[r].samples += k.total
 			out[r].peak = max(out[r].peak, s.scales[r].at(k.top))
-			value := k.percentile(rule.Percentile/100, s.scales[r])
-			weighted[r] += n * value
+			value, covered := k.percentile(rule.Percentile/100, s.scales[r]), 0.0
 			if rule.Burst > 0 {
-				burst[r] += n * k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+				covered = k.burst(p.worth(r, newcomer), 1+rule.Overhead, value, s.scales[r])
+			}
+			weighted[r] += n * value
+			burst[r] += n * covered
+			// Of fewer samples than this the percentile is the highest: beside others a pod that has just started must not sway everything.
+			sure := n*(100-rule.Percentile) >= 100
+			if l := &largest[r]; sure && !l.sure || sure == l.sure && value > l.value {
+				l.value, l.burst, l.sure = value, covered, sure
 			}
 			mean[r] += n * k.mean(s.scales[r])
 		}
@@ -95,6 +105,9 @@ func (s *Store) read(sh *shard, c *container, p *Policy) (out [resources]reading
 			o.mean = mean[r] / float64(o.samples)
 			o.value = weighted[r] / float64(o.samples)
 			o.burst = burst[r] / float64(o.samples)
+			if rule.Largest {
+				o.value, o.burst = largest[r].value, largest[r].burst
+			}
 		}
 		if rule.Max || rule.Percentile >= 100 {
 			o.value, o.burst = o.peak, 0

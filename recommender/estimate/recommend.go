@@ -148,8 +148,11 @@ func (p *Policy) wanted(r int, c *container, u reading, current int64, byHand bo
 	}
 	rule := p.rule(r)
 	over := "averaged over pods"
-	if rule.Pooled {
+	switch {
+	case rule.Pooled:
 		over = "of all pods together"
+	case rule.Largest:
+		over = "of the pod that uses most"
 	}
 	switch {
 	case u.pattern > 0:

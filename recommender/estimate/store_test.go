@@ -112,6 +112,23 @@ func TestThePercentileIsTheAverageOfThePodsPercentiles(t *testing.T) {
 	within(t, "p100 is the maximum over all pods", usageOf(t, s, p)[cpu].value, 300, 0.01)
 }
 
+func TestTheLargestPodCountsWhereItIsAskedFor(t *testing.T) {
+	p := DefaultPolicy()
+	p.CPU.Largest, p.CPU.Burst, p.Memory.Max, p.Memory.Largest = true, 0, false, true
+	s := NewStore(Options{})
+	for _, small := range []string{"a", "b", "c"} {
+		feed(s, small, t0, flat(50, 600), flat(64*mi, 600))
+	}
+	end := feed(s, "large", t0, flat(900, 600), flat(640*mi, 600))
+	u := usageOf(t, s, p)
+	within(t, "cpu", u[cpu].value, 900, RelativeError)
+	within(t, "memory", u[memory].value, 640*mi, RelativeError)
+	feed(s, "starting", end, flat(4000, 10), nil)
+	within(t, "cpu beside ten busy minutes of a new pod", usageOf(t, s, p)[cpu].value, 900, RelativeError)
+	feed(s, "starting", end.Add(10*time.Minute), flat(4000, 20), nil)
+	within(t, "cpu once the new pod has been busy for half an hour", usageOf(t, s, p)[cpu].value, 4000, RelativeError)
+}
+
 func TestAPodThatHasJustStartedDoesNotSwayTheAverage(t *testing.T) {
 	s := NewStore(Options{})
 	end := feed(s, "old", t0, flat(400, 24*60), nil)

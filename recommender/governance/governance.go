@@ -56,7 +56,7 @@ type Governing struct {
 	Active policy.Active
 	// Asked is the mode that the scaler or its policy states, before anything held back bears on it.
 	Asked v1alpha1.UpdateMode
-	// Estimate is how the numbers are computed; it is meaningless where Problem is set.
+	// Estimate is how the numbers are computed; where Problem is set, the defaults, so that what happens meanwhile is not lost.
 	Estimate estimate.Policy
 	// Fit shapes requests to fill a typical node; nil: they are not shaped.
 	Fit *policy.NodeFit
@@ -125,7 +125,7 @@ func (g *Governor) For(ctx context.Context, s *v1alpha1.WorkloadScaler, w *workl
 	if err := g.ranges(ctx, &out, s.Namespace); err != nil {
 		return Governing{}, err
 	}
-	if err := g.estimate(ctx, &out); err != nil {
+	if err := g.estimate(ctx, &out, w); err != nil {
 		return Governing{}, err
 	}
 	if err := g.hold(ctx, &out, w); err != nil {
@@ -143,7 +143,7 @@ func (g *Governor) rules(out *Governing, s *v1alpha1.WorkloadScaler) error {
 		if out.Active.Mode == "" {
 			out.Active.Mode = v1alpha1.UpdateModePreview
 		}
-		out.ByHand = s.Labels[v1alpha1.RuleLabel] == "" && Applies(out.Active.Mode)
+		out.ByHand = policy.SetByHand(s) && Applies(out.Active.Mode)
 	} else {
 		spec = &out.Policy.Spec
 		schedule, invalid := policy.ParseSchedule(spec.UpdateSchedule, nil)
@@ -181,8 +181,14 @@ func Applies(m v1alpha1.UpdateMode) bool {
 	return false
 }
 
-func (g *Governor) estimate(ctx context.Context, out *Governing) error {
+func (g *Governor) estimate(ctx context.Context, out *Governing, w *workload.Workload) error {
 	var spec v1alpha1.RecommendationPolicySpec
+	out.Estimate = estimate.DefaultPolicy()
+	defer func() {
+		if w.GVK.Kind == "DaemonSet" { // nodes differ: what the average pod needs starves those on the largest nodes
+			out.Estimate.CPU.Largest, out.Estimate.Memory.Largest, out.Estimate.CPU.Pattern = true, true, false
+		}
+	}()
 	if out.Policy != nil && out.Policy.Spec.RecommendationPolicyName != "" {
 		out.EstimateName = out.Policy.Spec.RecommendationPolicyName
 		p := &v1alpha1.RecommendationPolicy{}
@@ -198,11 +204,12 @@ func (g *Governor) estimate(ctx context.Context, out *Governing) error {
 		spec = p.Spec
 	}
 	out.PolicyHash = policy.HashSpec(spec)
-	var err error
-	if out.Estimate, err = estimate.ParsePolicy(spec); err != nil {
+	parsed, err := estimate.ParsePolicy(spec)
+	if err != nil {
 		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
 		return nil
 	}
+	out.Estimate = parsed
 	if out.Fit, err = policy.ParseNodeFit(spec.NodeFit, out.Estimate.Memory.Overhead); err != nil {
 		out.Problem = &Problem{"RecommendationPolicyInvalid", fmt.Sprintf("recommendationpolicy %s, %v", out.EstimateName, err)}
 	}

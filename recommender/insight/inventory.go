@@ -37,7 +37,9 @@ type Item struct {
 	Savings           *float64                 `json:"savings,omitempty"`
 	Reinvestment      *float64                 `json:"reinvestment,omitempty"`
 	Net               *float64                 `json:"net,omitempty"`
-	Realisable        *float64                 `json:"realisable,omitempty"`
+	// OnNodePools is the part of Net on pods of NodePools, and Realisable what packing makes of that.
+	OnNodePools *float64 `json:"onNodePools,omitempty"`
+	Realisable  *float64 `json:"realisable,omitempty"`
 	// Priority says what is worth doing first: higher comes first.
 	Priority   *float64                           `json:"priority,omitempty"`
 	ReviewOnly string                             `json:"reviewOnly,omitempty"`
@@ -60,7 +62,8 @@ func ItemOf(cluster string, s *v1alpha1.WorkloadScaler) Item {
 		out.Mode, out.Policy = p.Mode, p.AutoscalingPolicy
 	}
 	if c := st.CostImpact; c != nil {
-		out.Savings, out.Reinvestment, out.Net, out.Realisable = amount(c.Savings), amount(c.Reinvestment), amount(c.Net), amount(c.Realisable)
+		out.Savings, out.Reinvestment, out.Net = amount(c.Savings), amount(c.Reinvestment), amount(c.Net)
+		out.OnNodePools, out.Realisable = amount(c.OnNodePools), amount(c.Realisable)
 	}
 	if r := st.Recommendation; r != nil {
 		out.Confidence, out.Containers = r.Confidence.Level, r.Containers
@@ -190,8 +193,9 @@ type Totals struct {
 	Savings      float64 `json:"savings"`
 	Reinvestment float64 `json:"reinvestment"`
 	Net          float64 `json:"net"`
-	// Realisable is nil where no packing run has told yet.
-	Realisable *float64 `json:"realisable,omitempty"`
+	// OnNodePools and Realisable are nil where no packing run has told yet.
+	OnNodePools *float64 `json:"onNodePools,omitempty"`
+	Realisable  *float64 `json:"realisable,omitempty"`
 	// Unknown counts the workloads whose impact is not known.
 	Unknown int `json:"unknown,omitempty"`
 }
@@ -208,13 +212,16 @@ func Total(items []Item) Totals {
 		out.Savings += *item.Savings
 		out.Reinvestment += *item.Reinvestment
 		out.Net += *item.Net
-		if item.Realisable != nil {
-			sum := *item.Realisable
-			if out.Realisable != nil {
-				sum += *out.Realisable
-			}
-			out.Realisable = &sum
-		}
+		out.OnNodePools, out.Realisable = plus(out.OnNodePools, item.OnNodePools), plus(out.Realisable, item.Realisable)
 	}
 	return out
+}
+
+// plus adds what is known.
+func plus(sum, more *float64) *float64 {
+	if sum == nil || more == nil {
+		return cmp.Or(sum, more)
+	}
+	both := *sum + *more
+	return &both
 }

@@ -22,7 +22,7 @@ func scaler(namespace, name string, status v1alpha1.WorkloadScalerStatus) *v1alp
 func TestAnItemSaysWhatItsScalerSays(t *testing.T) {
 	s := scaler("shop", "web", v1alpha1.WorkloadScalerStatus{
 		Labels: map[string]string{"team": "a"}, ReviewOnly: "the workload uses nvidia.com/gpu", Priority: "12.50", Score: ptr.To[int32](40),
-		EfficiencyPercent: ptr.To[int32](30), CostImpact: &v1alpha1.CostImpact{Savings: "20.00", Reinvestment: "5.00", Net: "15.00", Realisable: "9.00"},
+		EfficiencyPercent: ptr.To[int32](30), CostImpact: &v1alpha1.CostImpact{Savings: "20.00", Reinvestment: "5.00", Net: "15.00", OnNodePools: "12.00", Realisable: "9.00"},
 		Policy:         &v1alpha1.MatchedPolicy{Mode: v1alpha1.UpdateModePreview, AutoscalingPolicy: "nights"},
 		Recommendation: &v1alpha1.Recommendation{Confidence: v1alpha1.Confidence{Level: v1alpha1.ConfidenceLow}},
 		Applied:        v1alpha1.AppliedStatus{Pods: 3, UpToDate: 1},
@@ -34,7 +34,7 @@ func TestAnItemSaysWhatItsScalerSays(t *testing.T) {
 	want := Item{
 		Cluster: "east", Namespace: "shop", APIVersion: "apps/v1", Kind: "Deployment", Name: "web", Labels: map[string]string{"team": "a"},
 		Scaler: "web-scaler", Mode: v1alpha1.UpdateModePreview, Policy: "nights", Confidence: v1alpha1.ConfidenceLow, Score: ptr.To[int32](40),
-		EfficiencyPercent: ptr.To[int32](30), Savings: ptr.To(20.0), Reinvestment: ptr.To(5.0), Net: ptr.To(15.0), Realisable: ptr.To(9.0),
+		EfficiencyPercent: ptr.To[int32](30), Savings: ptr.To(20.0), Reinvestment: ptr.To(5.0), Net: ptr.To(15.0), OnNodePools: ptr.To(12.0), Realisable: ptr.To(9.0),
 		Priority: ptr.To(12.5), ReviewOnly: "the workload uses nvidia.com/gpu", Pods: 3, UpToDate: 1, Problem: "Stale: the newest usage is old",
 	}
 	if d := cmp.Diff(want, ItemOf("east", s)); d != "" {

@@ -1,6 +1,8 @@
 package migrate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -45,7 +48,7 @@ func (n Note) String() string { return n.Object + ": " + n.Field + ": " + n.Mess
 
 // FromVPA converts VerticalPodAutoscalers.
 func FromVPA(all []VPA, o Options) Result {
-	c := converter{options: o, seen: map[string]string{}}
+	c := converter{options: o, seen: map[string]string{}, names: map[string]bool{}}
 	for i := range all {
 		c.vpa(&all[i])
 	}
@@ -56,6 +59,7 @@ type converter struct {
 	options Options
 	out     Result
 	seen    map[string]string // workload → the object that bound it first
+	names   map[string]bool   // of the policies made, which have no namespace
 	of      string            // the object being converted
 }
 
@@ -157,7 +161,7 @@ func (c *converter) mode(v *VPA) v1alpha1.UpdateMode {
 
 // containers takes over what is said of containers. Bounds hold for all containers of a workload here.
 func (c *converter) containers(s *settings, policies []VPAContainerPolicy) {
-	several := len(policies) > 1
+	several, first := len(policies) > 1, true
 	for i := range policies {
 		p := &policies[i]
 		field := "spec.resourcePolicy.containerPolicies[" + p.ContainerName + "]"
@@ -168,7 +172,8 @@ func (c *converter) containers(s *settings, policies []VPAContainerPolicy) {
 		}
 		c.bounds(s, p.MinAllowed, field+".minAllowed", several, lower)
 		c.bounds(s, p.MaxAllowed, field+".maxAllowed", several, higher)
-		c.controlled(s, p, field)
+		c.controlled(s, p, first, field)
+		first = false
 		c.memory(s, p, field)
 		c.boost(s, p.StartupBoost, field+".startupBoost")
 	}
@@ -208,23 +213,35 @@ func (c *converter) bounds(s *settings, bounds corev1.ResourceList, field string
 	}
 }
 
-func (c *converter) controlled(s *settings, p *VPAContainerPolicy, field string) {
-	if p.ControlledResources != nil {
-		if s.resources != nil && !slices.Equal(s.resources, p.ControlledResources) {
-			c.note(field+".controlledResources", "what is changed is the same for all containers of a workload here: %s", join(s.resources))
-		} else {
-			for _, name := range p.ControlledResources {
-				if name == corev1.ResourceCPU || name == corev1.ResourceMemory {
-					s.resources = append(s.resources, name)
-				}
-			}
-		}
-		s.governed = true
-		if len(s.resources) == 0 {
-			c.note(field+".controlledResources", "neither cpu nor memory is controlled; the workload starts in Preview")
-			s.mode, s.governed = v1alpha1.UpdateModePreview, false
-		}
+// resources takes over what is controlled: the same for all containers of a workload here, so that of several containers which differ
+// the least is: what each of them has controlled.
+func (c *converter) resources(s *settings, controlled []corev1.ResourceName, first bool, field string) {
+	both := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
+	if controlled == nil {
+		controlled = both // its default
 	}
+	before := s.resources
+	if first || before == nil {
+		before = both
+	}
+	now := slices.DeleteFunc(slices.Clone(before), func(name corev1.ResourceName) bool { return !slices.Contains(controlled, name) })
+	if len(now) == 0 {
+		c.note(field, "no resource is controlled of every container; the workload starts in Preview")
+		s.mode = v1alpha1.UpdateModePreview
+		return
+	}
+	if !first && (len(now) != len(before) || slices.ContainsFunc(both, func(name corev1.ResourceName) bool {
+		return slices.Contains(controlled, name) && !slices.Contains(now, name)
+	})) {
+		c.note(field, "what is changed is the same for all containers of a workload here: %s", join(now))
+	}
+	if len(now) < len(both) {
+		s.resources, s.governed = now, true
+	}
+}
+
+func (c *converter) controlled(s *settings, p *VPAContainerPolicy, first bool, field string) {
+	c.resources(s, p.ControlledResources, first, field+".controlledResources")
 	if ptr.Deref(p.ControlledValues, "RequestsAndLimits") == "RequestsAndLimits" && p.ControlledValues != nil {
 		c.note(field+".controlledValues", "limits stay as they are here and requests stay within them; to move limits too set limitPolicies to Multiplier with the ratio wanted")
 	}
@@ -284,10 +301,22 @@ func join(names []corev1.ResourceName) string {
 	return strings.Join(out, ", ")
 }
 
+// policyName is a name for the policies of a VerticalPodAutoscaler, which have no namespace to tell them apart by: namespace a-b with c,
+// and a with b-c, would share one.
+func (c *converter) policyName(namespace, name string) string {
+	out := namespace + "-" + name
+	if c.names[out] || len(out) > validation.DNS1123SubdomainMaxLength {
+		sum := sha256.Sum256([]byte(namespace + "/" + name))
+		out = strings.TrimRight(out[:min(len(out), validation.DNS1123SubdomainMaxLength-9)], "-.") + "-" + hex.EncodeToString(sum[:4])
+	}
+	c.names[out] = true
+	return out
+}
+
 // write makes the objects.
 func (c *converter) write(v *VPA, apiVersion string, s *settings) {
 	ref := v.Spec.TargetRef
-	policyName := v.Metadata.Namespace + "-" + v.Metadata.Name
+	policyName := c.policyName(v.Metadata.Namespace, v.Metadata.Name)
 	kind := func(name string) metav1.TypeMeta {
 		return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: name}
 	}

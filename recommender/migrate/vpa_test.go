@@ -115,6 +115,67 @@ func TestEverythingStartsInPreviewUnlessAsked(t *testing.T) {
 	}
 }
 
+// containers reads one VerticalPodAutoscaler with these container policies.
+func containers(t *testing.T, namespace, name, policies string) []VPA {
+	t.Helper()
+	all, err := ReadVPAs(strings.NewReader(`{"apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler", "metadata": {"namespace": "` + namespace +
+		`", "name": "` + name + `"}, "spec": {"targetRef": {"kind": "Deployment", "name": "` + name + `"}, "resourcePolicy": {"containerPolicies": [` + policies + `]}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestOfContainersThatDifferOnlyWhatIsControlledOfAllIsChanged(t *testing.T) {
+	const both, cpu, memory = `{"containerName": "a"}`, `{"containerName": "b", "controlledResources": ["cpu"]}`, `{"containerName": "c", "controlledResources": ["memory"]}`
+	cpuOnly := []corev1.ResourceName{corev1.ResourceCPU}
+	for name, tc := range map[string]struct {
+		policies  string
+		resources []corev1.ResourceName // of the policy
+		notes     int
+		mode      v1alpha1.UpdateMode // of the scaler
+	}{
+		"one that says nothing":             {both, nil, 0, v1alpha1.UpdateModeReCreate},
+		"one that says cpu":                 {cpu, cpuOnly, 0, v1alpha1.UpdateModeReCreate},
+		"both, then cpu":                    {both + "," + cpu, cpuOnly, 1, v1alpha1.UpdateModeReCreate},
+		"cpu, then both":                    {cpu + "," + both, cpuOnly, 1, v1alpha1.UpdateModeReCreate},
+		"cpu and memory: nothing in common": {cpu + "," + memory, cpuOnly, 1, v1alpha1.UpdateModePreview},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := FromVPA(containers(t, "shop", "web", tc.policies), Options{KeepModes: true})
+			var resources []corev1.ResourceName
+			var mode v1alpha1.UpdateMode
+			for _, o := range got.Objects {
+				switch o := o.(type) {
+				case *v1alpha1.AutoscalingPolicy:
+					resources = o.Spec.UpdateResources
+				case *v1alpha1.WorkloadScaler:
+					mode = o.Spec.Resources.UpdatePolicy.UpdateMode
+				}
+			}
+			if d := cmp.Diff(tc.resources, resources); d != "" || mode != tc.mode || len(got.Notes) != tc.notes {
+				t.Errorf("mode %s, want %s; %d notes, want %d: %v\n%s", mode, tc.mode, len(got.Notes), tc.notes, got.Notes, d)
+			}
+		})
+	}
+}
+
+func TestPoliciesOfTwoNamespacesNeverShareAName(t *testing.T) {
+	const cpu = `{"containerName": "*", "controlledResources": ["cpu"]}`
+	seen := map[string]bool{}
+	for _, o := range FromVPA(append(containers(t, "a-b", "c", cpu), containers(t, "a", "b-c", cpu)...), Options{}).Objects {
+		if p, ok := o.(*v1alpha1.AutoscalingPolicy); ok {
+			if seen[p.Name] {
+				t.Errorf("two policies are called %s", p.Name)
+			}
+			seen[p.Name] = true
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("policies %v", seen)
+	}
+}
+
 func TestEveryModeHasAWordHere(t *testing.T) {
 	for was, want := range map[string]v1alpha1.UpdateMode{
 		"Off": v1alpha1.UpdateModePreview, "Initial": v1alpha1.UpdateModeOnCreate, "Recreate": v1alpha1.UpdateModeReCreate, "Auto": v1alpha1.UpdateModeReCreate,

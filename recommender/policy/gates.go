@@ -191,6 +191,9 @@ func podStays(s Situation) Verdict {
 	if preempted(s.Pod) {
 		return stop("PodPreempted", "pod %s is about to be disrupted", s.Pod.Name)
 	}
+	if s.Pod.Annotations[v1alpha1.DisabledAnnotation] == "true" {
+		return stop("Disabled", `annotation %s is "true" on pod %s`, v1alpha1.DisabledAnnotation, s.Pod.Name)
+	}
 	if _, mirror := s.Pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		return stop("StaticPod", "pod %s is a static pod, which the API server cannot change", s.Pod.Name)
 	}

@@ -23,6 +23,9 @@ import (
 // recommend computes the recommendation where it is due. What is there stays where it is not, and where it cannot be computed.
 // urgent says that something happened that it must answer at once.
 func (r *Reconciler) recommend(v *view, urgent bool) error {
+	if urgent {
+		r.outdate(v)
+	}
 	if p := v.governing.Problem; p != nil {
 		v.condition(v1alpha1.ConditionRecommended, metav1.ConditionFalse, p.Reason, p.Message)
 		return nil
@@ -47,7 +50,7 @@ func (r *Reconciler) recommend(v *view, urgent bool) error {
 	if err != nil {
 		return err
 	}
-	if !urgent && !r.due(v, now, interval) {
+	if !r.due(v, now, interval) {
 		return nil
 	}
 	computed, err := r.Store.Recommend(v.key, v.governing.Estimate, in)
@@ -107,6 +110,17 @@ func (v *view) basis(in estimate.Inputs) (basis, error) {
 	}
 	sum := sha256.Sum256(b)
 	return basis{at: v.now, fingerprint: hex.EncodeToString(sum[:])}, nil
+}
+
+// outdate makes the recommendation due, now or as soon as it can be computed.
+func (r *Reconciler) outdate(v *view) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := client.ObjectKeyFromObject(v.scaler)
+	if last, known := r.computed[key]; known {
+		last.fingerprint = ""
+		r.computed[key] = last
+	}
 }
 
 // due says whether to compute: there is no recommendation, its interval is over, what it was computed from has changed (or is not

@@ -267,7 +267,7 @@ func (r *Reconciler) older(ctx context.Context, s *v1alpha1.WorkloadScaler) (str
 func (r *Reconciler) killed(v *view) bool {
 	fresh := false
 	rec := v.scaler.Status.Recommendation
-	for _, pod := range v.workload.Pods {
+	for _, pod := range slices.Concat(v.workload.Pods, v.workload.Finished) {
 		for i := range pod.Spec.Containers {
 			c := &pod.Spec.Containers[i]
 			if !v.workload.Ours(c.Name) {

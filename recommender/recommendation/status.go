@@ -171,9 +171,9 @@ func (r *Reconciler) appraise(v *view, changes []resize.Change) {
 		return
 	}
 	st := &v.scaler.Status
-	realisable := ""
-	if st.CostImpact != nil {
-		realisable = st.CostImpact.Realisable // the provisioner's field
+	onNodePools, realisable := "", ""
+	if st.CostImpact != nil { // the provisioner's fields
+		onNodePools, realisable = st.CostImpact.OnNodePools, st.CostImpact.Realisable
 	}
 	st.Score, st.EfficiencyPercent, st.ResourceScores, st.CostImpact, st.Priority = nil, nil, nil, nil, ""
 	cpu := insight.Resource{Name: string(corev1.ResourceCPU), Price: r.Prices.PerCPUHour, InDrift: true}
@@ -210,7 +210,9 @@ func (r *Reconciler) appraise(v *view, changes []resize.Change) {
 		st.ResourceScores = append(st.ResourceScores, out)
 	}
 	if !math.IsNaN(s.Net) {
-		st.CostImpact = &v1alpha1.CostImpact{Savings: usd(s.Savings), Reinvestment: usd(s.Reinvestment), Net: usd(s.Net), Realisable: realisable}
+		st.CostImpact = &v1alpha1.CostImpact{
+			Savings: usd(s.Savings), Reinvestment: usd(s.Reinvestment), Net: usd(s.Net), OnNodePools: onNodePools, Realisable: realisable,
+		}
 		st.Priority = usd(insight.Priority(s.Net, v.outlook([]insight.Resource{cpu, memory})))
 	}
 }

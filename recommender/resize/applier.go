@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/api/v1alpha1"
-	"supercargo.dev/recommender/governance"
 	"supercargo.dev/recommender/policy"
 	"supercargo.dev/recommender/workload"
 )
@@ -122,10 +121,7 @@ func (a *Applier) Apply(ctx context.Context, r Request) (Outcome, error) {
 	if err := a.endBoosts(ctx, r, &out); err != nil {
 		return out, err
 	}
-	if !governance.Applies(r.Situation.Active.Mode) {
-		out.Verdict = policy.WorkloadGates().Check(r.Situation)
-		return out, nil
-	}
+	// Whatever the mode is by now: what was asked for in another is not left hanging.
 	flight, err := a.attend(ctx, r, &out)
 	if err != nil {
 		return out, err

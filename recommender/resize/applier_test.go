@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,12 +63,16 @@ func newBench(t *testing.T, objects ...client.Object) *bench {
 			b.resizes = append(b.resizes, o.GetName()+" "+short(t, data))
 			return c.Patch(ctx, o, patch)
 		},
-		SubResourceCreate: func(_ context.Context, _ client.Client, sub string, o, _ client.Object, _ ...client.SubResourceCreateOption) error {
-			if sub != "eviction" {
-				t.Errorf("create of subresource %s", sub)
+		SubResourceCreate: func(_ context.Context, _ client.Client, sub string, o, body client.Object, _ ...client.SubResourceCreateOption) error {
+			eviction, ok := body.(*policyv1.Eviction)
+			if sub != "eviction" || !ok {
+				t.Fatalf("create of subresource %s, %T", sub, body)
 			}
 			if b.evict != nil {
 				return b.evict
+			}
+			if len(eviction.DeleteOptions.DryRun) > 0 {
+				return nil
 			}
 			b.evictions = append(b.evictions, o.GetName())
 			return nil
@@ -234,8 +239,30 @@ func TestApply(t *testing.T) {
 		{
 			name: "nobody is evicted after a successor came up unchanged", mode: v1alpha1.UpdateModeReCreate, pods: []*corev1.Pod{pod("a", 1), pod("b", 90)},
 			change: func(r *Request) {
-				r.Scaler.Status.Applied = v1alpha1.AppliedStatus{Recreated: 1, LastAppliedAt: &metav1.Time{Time: now.Add(-70 * time.Minute)}}
+				r.Scaler.Status.Applied = v1alpha1.AppliedStatus{Recreated: 1, LastAppliedAt: &metav1.Time{Time: now.Add(-62 * time.Minute)}}
 			}, wantReason: "AdmissionNotEffective",
+		},
+		{
+			name: "a pod that came long after the last change stands in nobody's way: nothing was to be applied to it then", mode: v1alpha1.UpdateModeReCreate,
+			pods: []*corev1.Pod{pod("a", 1), pod("b", 600)},
+			change: func(r *Request) {
+				r.Scaler.Status.Applied = v1alpha1.AppliedStatus{Recreated: 1, LastAppliedAt: &metav1.Time{Time: now.Add(-8 * time.Hour)}}
+			}, wantEvictions: []string{"a"}, wantReason: policy.ReasonPassed,
+		},
+		{
+			name: "a pod that opted out is left", mode: v1alpha1.UpdateModeInPlace,
+			pods: []*corev1.Pod{pod("a", 1, func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.DisabledAnnotation: "true"} })}, wantReason: "Disabled",
+		},
+		{
+			name: "an infeasible resize is taken back after the window in which it was asked for", mode: v1alpha1.UpdateModeOff,
+			pods: []*corev1.Pod{pod("a", 1, resized(Record{At: now.Add(-time.Second), Hash: "h"}, "100m", "128Mi"),
+				withCondition(corev1.PodCondition{Type: corev1.PodResizePending, Reason: corev1.PodReasonInfeasible}))},
+			wantResizes: []string{"a 1/1Gi"}, wantReason: "ModeOff",
+		},
+		{
+			name: "an OOM kill after a shrink is reverted after the window, too", mode: v1alpha1.UpdateModeOff,
+			pods:        []*corev1.Pod{pod("a", 1, resized(Record{At: now.Add(-time.Hour), Hash: "h"}, "100m", "128Mi"), killed(now.Add(-time.Minute)))},
+			wantResizes: []string{"a 1/1Gi"}, wantReason: "ModeOff",
 		},
 		{
 			name: "a deferred resize waits until its deadline", mode: v1alpha1.UpdateModeInPlace,
@@ -348,5 +375,47 @@ func TestTheOnlyReplicaIsRolledOutOnce(t *testing.T) {
 	b.clock.Step(time.Hour)
 	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Recreated != 0 || out.Verdict.Reason != "AdmissionNotEffective" {
 		t.Errorf("a rollout without effect was repeated: %+v, %v", out, err)
+	}
+}
+
+func TestAnEvictionThatABudgetBlocksSpendsNoneOfTheRate(t *testing.T) {
+	pods := []*corev1.Pod{pod("a", 1), pod("b", 2)}
+	b := newBench(t, pods[0].DeepCopy(), pods[1].DeepCopy())
+	b.evict = apierrors.NewTooManyRequests("violates the budget", 10)
+	r := request(t, v1alpha1.UpdateModeReCreate, policy.Rules{}, pods...)
+	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Verdict.Reason != "DisruptionBudget" {
+		t.Fatalf("%+v, %v", out.Verdict, err)
+	}
+	b.evict = nil
+	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Recreated != 1 {
+		t.Errorf("once the budget has room: %+v, %v", out, err)
+	}
+}
+
+func TestTheOnlyReplicaWithAVolumeIsEvicted(t *testing.T) {
+	p := pod("a", 1, func(p *corev1.Pod) {
+		p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	})
+	r := request(t, v1alpha1.UpdateModeReCreate, policy.Rules{}, p)
+	b := newBench(t, p.DeepCopy(), r.Workload.Object.(*appsv1.Deployment).DeepCopy())
+	if out, err := b.Applier.Apply(t.Context(), r); err != nil || out.Recreated != 1 {
+		t.Fatalf("outcome %+v, error %v", out, err)
+	}
+	d := &appsv1.Deployment{}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(r.Workload.Object), d); err != nil {
+		t.Fatal(err)
+	}
+	// Two pods may not be able to hold the volume at once, so a rolling update could wait for ever.
+	if diff := cmp.Diff([]string{"a"}, b.evictions); diff != "" || d.Spec.Template.Annotations[RolloutAnnotation] != "" {
+		t.Errorf("template annotations %v, evictions %s", d.Spec.Template.Annotations, diff)
+	}
+}
+
+func TestWhatIsNotManagedIsComparedWithWhatThePodAskedFor(t *testing.T) {
+	p := pod("a", 1, resized(Record{Hash: "h"}, "100m", "2Gi")) // somebody else changed its memory
+	changes := request(t, v1alpha1.UpdateModeInPlace, policy.Rules{Resources: []corev1.ResourceName{corev1.ResourceCPU}}, p).Changes
+	want := []policy.Deviation{{Container: "app", Resource: corev1.ResourceMemory, Field: "requests", Current: "2Gi", Desired: "1Gi"}}
+	if d := cmp.Diff(want, changes[0].Deviations); d != "" {
+		t.Errorf("-want +got\n%s", d)
 	}
 }

@@ -42,55 +42,89 @@ func (a *Applier) recreate(ctx context.Context, r Request, s policy.Situation, c
 		out.again(time.Minute)
 		return false, true, nil
 	}
+	acted, err = a.replace(ctx, r, c, out)
+	return acted, true, err
+}
+
+// replace takes from the rate and replaces one pod.
+func (a *Applier) replace(ctx context.Context, r Request, c Change, out *Outcome) (acted bool, err error) {
+	deployment, rolls := r.Workload.Object.(*appsv1.Deployment)
+	rolls = rolls && r.Workload.Replicas == 1 && !r.Workload.HasVolumeClaims()
+	if !rolls { // workloads that their budgets block must not spend the rate of the others
+		if free, err := a.evictPod(ctx, c.Pod, out, true); err != nil || !free {
+			return false, err
+		}
+	}
 	wait, ok, err := a.limiter.Take(ctx, KindRecreate, r.Workload.Key())
 	if err != nil {
-		return false, true, err
+		return false, err
 	}
 	if !ok {
 		out.hold("RateLimited", "the rate of replacements is spent; the next may come in %s", wait.Round(time.Second))
 		out.again(wait)
-		return false, true, nil
+		return false, nil
 	}
-	if deployment, single := r.Workload.Object.(*appsv1.Deployment); single && r.Workload.Replicas == 1 && !r.Workload.HasVolumeClaims() {
-		return true, true, a.rollOut(ctx, r, deployment, c, out)
+	if rolls {
+		return true, a.rollOut(ctx, r, deployment, c, out)
 	}
-	return true, true, a.evict(ctx, r, c, out)
+	return true, a.evict(ctx, r, c, out)
 }
 
-// unmutated names a pod that was created after the last change without getting a recommendation, "" where there is none. It is what
-// an eviction loop looks like from inside (kubernetes/autoscaler#7392).
+const (
+	// successorWithin is how soon after a change a new pod counts as the successor of the pod that was replaced. Later ones come for other
+	// reasons, such as a scale-up while the schedule said Off, and are right to carry no recommendation.
+	successorWithin = 5 * time.Minute
+	// successorTried is how long a successor that came up unchanged keeps others from being replaced: then one is tried again.
+	successorTried = 24 * time.Hour
+)
+
+// unmutated names a pod that was created right after the last change without getting a recommendation, "" where there is none. It is
+// what an eviction loop looks like from inside (kubernetes/autoscaler#7392).
 func (a *Applier) unmutated(r Request) string {
 	last := r.Scaler.Status.Applied.LastAppliedAt
 	if last == nil || r.Scaler.Status.Applied.Recreated == 0 {
 		return ""
 	}
 	for _, c := range r.Changes {
-		if c.Pod.CreationTimestamp.After(last.Time) && c.Pod.Annotations[v1alpha1.RecommendationAnnotation] == "" {
+		after := c.Pod.CreationTimestamp.Sub(last.Time)
+		if after > 0 && after <= successorWithin && a.clock.Since(c.Pod.CreationTimestamp.Time) < successorTried &&
+			c.Pod.Annotations[v1alpha1.RecommendationAnnotation] == "" {
 			return c.Pod.Name
 		}
 	}
 	return ""
 }
 
-func (a *Applier) evict(ctx context.Context, r Request, c Change, out *Outcome) error {
+// evictPod evicts a pod, or as a dry run asks whether its budgets allow it. done is false where they do not, or the pod is gone.
+func (a *Applier) evictPod(ctx context.Context, pod *corev1.Pod, out *Outcome, dryRun bool) (done bool, err error) {
 	eviction := &policyv1.Eviction{
-		ObjectMeta:    metav1.ObjectMeta{Namespace: c.Pod.Namespace, Name: c.Pod.Name},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &c.Pod.UID}},
+		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+	}
+	if dryRun {
+		eviction.DeleteOptions.DryRun = []string{metav1.DryRunAll}
 	}
 	target := &corev1.Pod{}
-	target.Namespace, target.Name = c.Pod.Namespace, c.Pod.Name
-	err := a.client.SubResource("eviction").Create(ctx, target, eviction)
+	target.Namespace, target.Name = pod.Namespace, pod.Name
+	err = a.client.SubResource("eviction").Create(ctx, target, eviction)
 	switch {
 	case apierrors.IsTooManyRequests(err):
-		out.hold("DisruptionBudget", "pod %s: %v", c.Pod.Name, err)
+		out.hold("DisruptionBudget", "pod %s: %v", pod.Name, err)
 		out.again(soon)
-		return nil
+		return false, nil
 	case apierrors.IsForbidden(err):
-		out.hold("EvictionForbidden", "pod %s: %v", c.Pod.Name, err)
+		out.hold("EvictionForbidden", "pod %s: %v", pod.Name, err)
 		out.again(5 * time.Minute)
-		return nil
+		return false, nil
 	case err != nil:
-		return ignoreGone(fmt.Errorf("evicting pod %s/%s, %w", c.Pod.Namespace, c.Pod.Name, err))
+		return false, ignoreGone(fmt.Errorf("evicting pod %s/%s, %w", pod.Namespace, pod.Name, err))
+	}
+	return true, nil
+}
+
+func (a *Applier) evict(ctx context.Context, r Request, c Change, out *Outcome) error {
+	if done, err := a.evictPod(ctx, c.Pod, out, false); err != nil || !done {
+		return err
 	}
 	out.Recreated++
 	a.recorder.Eventf(c.Pod, r.Scaler, corev1.EventTypeNormal, "EvictedForRecommendation", "Evict", "%s", describe(c.Deviations))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -142,17 +141,11 @@ func (a *Applier) releaseByNewPod(ctx context.Context, r Request, c Change, out 
 		out.again(soon)
 		return nil
 	}
-	wait, ok, err := a.limiter.Take(ctx, KindRecreate, r.Workload.Key())
-	if err != nil || !ok {
-		out.hold("RateLimited", "the rate of replacements is spent; the next may come in %s", wait.Round(time.Second))
-		out.again(wait)
-		return err
+	acted, err := a.replace(ctx, r, c, out)
+	if acted {
+		out.again(settle)
 	}
-	out.again(settle)
-	if deployment, is := r.Workload.Object.(*appsv1.Deployment); is && r.Workload.Replicas == 1 && !r.Workload.HasVolumeClaims() {
-		return a.rollOut(ctx, r, deployment, c, out)
-	}
-	return a.evict(ctx, r, c, out)
+	return err
 }
 
 // forget takes every trace of a recommendation off a pod.

@@ -271,14 +271,16 @@ func evicted(p *corev1.Pod) bool {
 	})
 }
 
-// takePods keeps the pods that run or will, and those that were evicted.
+// takePods tells the pods that run or will from those that were evicted and those that ended otherwise.
 func (w *Workload) takePods(all []*corev1.Pod) {
 	for _, p := range all {
 		finished := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 		switch {
 		case finished && evicted(p):
 			w.Evicted = append(w.Evicted, p)
-		case !finished && p.DeletionTimestamp == nil:
+		case finished:
+			w.Finished = append(w.Finished, p)
+		case p.DeletionTimestamp == nil:
 			w.Pods = append(w.Pods, p)
 		}
 	}

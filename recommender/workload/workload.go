@@ -36,6 +36,9 @@ type Workload struct {
 	Pods []*corev1.Pod
 	// Evicted are pods that a kubelet evicted and that are not deleted yet.
 	Evicted []*corev1.Pod
+	// Finished are the other pods that have ended and are not deleted yet, as those of Jobs are. A container that is not restarted shows
+	// only here why it ended.
+	Finished []*corev1.Pod
 }
 
 // Key is the stable name of the workload: <group kind>/<namespace>/<name>.

@@ -67,7 +67,8 @@ type SpotPreferenceArgs struct {
 type PlannedNodeArgs struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// MaxWait is how long after a node was bought for a pod the pod may be kept waiting for it. 0 holds no pod. Default 5m.
+	// MaxWait is how long after a node was bought for a pod the pod may be kept waiting for it. Default 5m. 0 holds no pod, and keeps
+	// no place for pods that a consolidation moves either.
 	MaxWait *metav1.Duration `json:"maxWait,omitempty"`
 }
 

@@ -12,6 +12,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"supercargo.dev/api/v1alpha1"
+	"supercargo.dev/provisioner/succession"
 	"supercargo.dev/recommender/demand"
 	"supercargo.dev/scheduler-plugins/offering"
 	"supercargo.dev/scheduler-plugins/replicas"
@@ -42,12 +43,19 @@ func (f *Feed) followPods(informer cache.SharedInformer) error {
 		DeleteFunc: func(object any) {
 			if pod, ok := last[*corev1.Pod](object); ok {
 				f.Replicas.DeletePod(pod.UID)
+				f.Successors.DeletePod(pod.UID)
 			}
 		},
 	})
 }
 
 func (f *Feed) setPod(pod *corev1.Pod) {
+	// One that is going counts: its successor may not be there yet.
+	if controller, ok := succession.OwnerOf(pod); ok && !finished(pod) {
+		f.Successors.SetPod(pod.UID, controller)
+	} else {
+		f.Successors.DeletePod(pod.UID)
+	}
 	owner, owned := demand.OwnerOf(pod)
 	if !owned || !live(pod) {
 		f.Replicas.DeletePod(pod.UID)
@@ -56,10 +64,13 @@ func (f *Feed) setPod(pod *corev1.Pod) {
 	f.Replicas.SetPod(pod.UID, owner, pod.Spec.NodeName)
 }
 
-func (f *Feed) followNodes(informer cache.SharedInformer) error {
+func (f *Feed) followNodes(ctx context.Context, informer cache.SharedInformer) error {
 	set := func(object any) {
 		if node, ok := object.(*corev1.Node); ok {
 			f.Replicas.SetNode(node.Name, replicas.Node{Spot: offering.IsSpot(node), Pool: offering.PoolOf(node)})
+			if err := f.Successors.SetNode(node.Name, node.Annotations[v1alpha1.PlannedSuccessorsAnnotation]); err != nil {
+				klog.FromContext(ctx).Error(err, "Keeping no room for the pods that were planned on a node", "node", node.Name)
+			}
 		}
 	}
 	return f.addHandler(informer, "nodes", cache.ResourceEventHandlerFuncs{
@@ -68,6 +79,7 @@ func (f *Feed) followNodes(informer cache.SharedInformer) error {
 		DeleteFunc: func(object any) {
 			if node, ok := last[*corev1.Node](object); ok {
 				f.Replicas.DeleteNode(node.Name)
+				f.Successors.DeleteNode(node.Name, f.Clock.Now())
 			}
 		},
 	})
@@ -104,7 +116,8 @@ func (f *Feed) requeuePending(ctx context.Context, handle fwk.Handle, synced cac
 			all = true
 		case <-f.planned:
 		case <-again.C():
-			due = f.held.Swap(false)
+			all = f.kept.Swap(false)
+			due = f.held.Swap(false) || all
 		}
 		if !due {
 			continue

@@ -42,6 +42,8 @@ type Feed struct {
 	Claims *departure.Claims
 	// Plans knows which pods nodes were bought for.
 	Plans *plans.Plans
+	// Successors knows which places consolidations planned for pods to come.
+	Successors *plans.Successors
 	// Policies are the PlacementPolicies.
 	Policies *placement.Table
 	// Metrics of the process.
@@ -53,6 +55,7 @@ type Feed struct {
 	requeue  chan struct{}
 	planned  chan struct{}
 	held     atomic.Bool
+	kept     atomic.Bool
 	running  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -66,7 +69,7 @@ func New(m *metrics.Metrics, c clock.WithTicker) *Feed {
 		Demand:   demand.NewIndex(demand.Options{}),
 		Replicas: replicas.New(),
 		Claims:   departure.NewClaims(),
-		Plans:    plans.New(),
+		Plans:    plans.New(), Successors: plans.NewSuccessors(),
 		Policies: placement.NewTable(),
 		Metrics:  m,
 		Clock:    c,
@@ -102,7 +105,7 @@ func (f *Feed) Start(ctx context.Context, handle fwk.Handle) error {
 	if err := f.followPods(pods.Informer()); err != nil {
 		return err
 	}
-	if err := f.followNodes(factory.Core().V1().Nodes().Informer()); err != nil {
+	if err := f.followNodes(ctx, factory.Core().V1().Nodes().Informer()); err != nil {
 		return err
 	}
 	if err := f.followNamespaces(factory.Core().V1().Namespaces().Informer()); err != nil {
@@ -145,6 +148,10 @@ func (f *Feed) RequeuePlanned() {
 // Hold notes that a pod is kept waiting for a planned node.
 func (f *Feed) Hold() { f.held.Store(true) }
 
+// KeepOff notes that a pod was kept off a node whose room is planned for others. Nothing happens when the plan ends, so pending
+// pods are tried again now and then.
+func (f *Feed) KeepOff() { f.kept.Store(true) }
+
 func (f *Feed) serves(profile string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,5 +175,9 @@ func last[T any](object any) (T, bool) {
 
 // live says whether a pod counts as a replica: it has neither finished nor is it going.
 func live(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+	return pod.DeletionTimestamp == nil && !finished(pod)
+}
+
+func finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }

@@ -1,7 +1,9 @@
-// Package plannednode keeps pods waiting for the node that was bought for them, so that they take neither the room that was
-// planned for others nor leave their own node without use.
+// Package plannednode keeps the provisioner's plans. It has pods wait for the node that was bought for them, so that they take
+// neither the room that was planned for others nor leave their own node without use; and it leads the successors of pods that a
+// consolidation evicts to where the consolidation planned them, and keeps their places free of others until they have come
+// (provisioner/succession).
 //
-// Without it a pod for which a node is on its way goes to whatever has room first: to another new node, whose own pods then need
+// Without the first a pod for which a node is on its way goes to whatever has room first: to another new node, whose own pods then need
 // one more, or to room that becomes free meanwhile, and the node that was bought for it comes for nothing. A pod is held before
 // it enters the queue, and never for long: not once its node is ready or is given up, nor when another node was chosen for it, nor
 // after Args.MaxWait. Whatever is not known holds nobody.
@@ -34,10 +36,20 @@ type Plugin struct {
 	feed  *feed.Feed
 	args  *config.PlannedNodeArgs
 	nodes corelisters.NodeLister // nil without a cluster behind the framework
+	// handle is what of the framework leads successors to their places.
+	handle handle
+}
+
+type handle interface {
+	fwk.PodActivator
+	SnapshotSharedLister() fwk.SharedLister
 }
 
 var (
 	_ fwk.PreEnqueuePlugin  = (*Plugin)(nil)
+	_ fwk.PreFilterPlugin   = (*Plugin)(nil)
+	_ fwk.FilterPlugin      = (*Plugin)(nil)
+	_ fwk.SignPlugin        = (*Plugin)(nil)
 	_ fwk.EnqueueExtensions = (*Plugin)(nil)
 )
 
@@ -48,7 +60,7 @@ func Factory(f *feed.Feed) frameworkruntime.PluginFactory {
 		if err != nil {
 			return nil, fmt.Errorf("configuring %s, %w", Name, err)
 		}
-		p := &Plugin{feed: f, args: args}
+		p := &Plugin{feed: f, args: args, handle: handle}
 		if factory := handle.SharedInformerFactory(); factory != nil {
 			p.nodes = factory.Core().V1().Nodes().Lister()
 		}
@@ -80,13 +92,17 @@ func (p *Plugin) PreEnqueue(_ context.Context, pod *corev1.Pod) *fwk.Status {
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("waiting for the node of nodeclaim %s, which was bought for the pod", plan.Claim))
 }
 
-// EventsToRegister returns what lets a held pod in: its node is ready. Claims are no objects of the scheduler; the feed has pods
-// tried again when one goes or gets its node, and now and then in any case.
+// EventsToRegister returns what lets a held pod in: its node is ready; and what makes room for one that was kept off a node: another
+// node, or a pod that goes. Claims are no objects of the scheduler, and the end of a plan is no event; the feed has pods tried again
+// when a claim goes or gets its node, and now and then in any case.
 func (p *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
-	return []fwk.ClusterEventWithHint{{
-		Event:          fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeCondition | fwk.UpdateNodeTaint},
-		QueueingHintFn: p.afterNodeChange,
-	}}, nil
+	return []fwk.ClusterEventWithHint{
+		{
+			Event:          fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeCondition | fwk.UpdateNodeTaint},
+			QueueingHintFn: p.afterNodeChange,
+		},
+		{Event: fwk.ClusterEvent{Resource: fwk.Pod, ActionType: fwk.Delete}},
+	}, nil
 }
 
 func (p *Plugin) afterNodeChange(logger klog.Logger, pod *corev1.Pod, before, after any) (fwk.QueueingHint, error) {

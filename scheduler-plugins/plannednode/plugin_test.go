@@ -42,6 +42,8 @@ func newPlugin(t *testing.T, nodes ...*corev1.Node) *Plugin {
 	return &Plugin{feed: feed.New(m, clocktesting.NewFakeClock(now)), args: args, nodes: corelisters.NewNodeLister(indexer)}
 }
 
+func clockAt(after time.Duration) *clocktesting.FakeClock { return clocktesting.NewFakeClock(now.Add(after)) }
+
 func node(name string, status corev1.ConditionStatus, taints ...string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}

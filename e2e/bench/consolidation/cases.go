@@ -1,18 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"supercargo.dev/e2e/bench/consolidation/fragment"
-	"supercargo.dev/e2e/bench/packing/input"
 	"supercargo.dev/e2e/bench/packing/mix"
+	"supercargo.dev/e2e/bench/program"
 	"supercargo.dev/provisioner/packing"
 )
 
@@ -22,7 +20,7 @@ const (
 	realSpot     = "real-spot"
 	realOnDemand = "real-ondemand"
 	openb        = "openb"
-	custom       = "custom"
+	custom       = program.Custom
 )
 
 // growth is not a case of its own but real-ondemand at several sizes, Supercargo alone.
@@ -40,12 +38,12 @@ type trial struct {
 
 // trials are the clusters that the flags ask for.
 func (s *settings) trials(w io.Writer) ([]trial, error) {
-	if s.pods != "" {
+	if s.Pods != "" {
 		return s.custom(w)
 	}
 	nodes := s.nodes
 	if nodes == 0 {
-		nodes = pick(s.short, 60, 500)
+		nodes = pick(s.Short, 60, 500)
 	}
 	all := []trial{
 		{name: realOnDemand, draw: fragment.Deployments, nodes: nodes, pods: 10 * nodes, capacityType: packing.CapacityOnDemand},
@@ -53,34 +51,30 @@ func (s *settings) trials(w io.Writer) ([]trial, error) {
 		// A fifth of its pods may not share a node, before and after: it cannot have ten pods a node.
 		{name: karpenterMix, draw: karpenters, nodes: nodes, pods: 2 * nodes, capacityType: packing.CapacityOnDemand},
 	}
-	if trace, err := readOpenb(s.data); err != nil {
+	if trace, err := readOpenb(s.Data); err != nil {
 		fmt.Fprintf(w, "SKIPPED: the case openb: %v. Name the folder with --data.\n", err)
 	} else {
 		all = append(all, trial{name: openb, draw: fragment.Sampled(trace), nodes: nodes, pods: 5 * nodes, capacityType: packing.CapacityOnDemand})
 	}
-	if !s.short && s.nodes == 0 {
+	if !s.Short && s.nodes == 0 {
 		// Small enough for Karpenter to come to rest.
 		all = append(all, trial{name: realOnDemand, draw: fragment.Deployments, nodes: 50, pods: 500, capacityType: packing.CapacityOnDemand})
 	}
 	var out []trial
 	for _, t := range all {
-		if s.wants(t.name) {
+		if s.Wants(t.name) {
 			out = append(out, t)
 		}
 	}
-	if s.wants(growth) {
-		for _, n := range pick(s.short, []int{500}, []int{1000, 2000, 5000}) {
+	if s.Wants(growth) {
+		for _, n := range pick(s.Short, []int{500}, []int{1000, 2000, 5000}) {
 			out = append(out, trial{name: realOnDemand, draw: fragment.Deployments, nodes: n, pods: 10 * n, capacityType: packing.CapacityOnDemand, alone: true})
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("--case %q names none of the cases; see --help", s.only)
+		return nil, errors.New("nothing is left to measure")
 	}
 	return out, nil
-}
-
-func (s *settings) wants(name string) bool {
-	return s.only == "" || slices.Contains(strings.Split(s.only, ","), name)
 }
 
 func karpenters(n int, seed uint64) []*corev1.Pod { return mix.KarpenterOwn(n, seed).Pods }
@@ -95,17 +89,9 @@ func readOpenb(data string) ([]*corev1.Pod, error) {
 }
 
 func (s *settings) custom(w io.Writer) ([]trial, error) {
-	f, err := os.Open(filepath.Clean(s.pods))
+	pods, err := s.ReadPods(w)
 	if err != nil {
-		return nil, fmt.Errorf("opening --pods, %w", err)
-	}
-	defer f.Close() // only read
-	pods, err := input.ReadPods(f)
-	if err != nil {
-		return nil, fmt.Errorf("reading --pods %s, %w", s.pods, err)
-	}
-	for _, note := range pods.Notes {
-		fmt.Fprintln(w, note)
+		return nil, err
 	}
 	nodes := s.nodes
 	if nodes == 0 {

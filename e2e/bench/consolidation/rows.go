@@ -5,28 +5,14 @@ import (
 	"math"
 	"path/filepath"
 
+	"supercargo.dev/e2e/bench/program"
 	"supercargo.dev/e2e/bench/report"
 )
 
-// row is a line as consolidation.json has it.
+// row is a line as consolidation.json has it. Seconds are those of one search, or of Karpenter's multi-node and single-node
+// consolidation; costs and NodesUsed are after the engine has settled.
 type row struct {
-	Case   string `json:"case"`
-	Engine string `json:"engine"`
-	// Pods, and Nodes before consolidation.
-	Pods  int `json:"pods"`
-	Nodes int `json:"nodes"`
-	Types int `json:"types"`
-	// Seconds to the first plan by the clock: one search, or Karpenter's multi-node and single-node consolidation.
-	Seconds       float64 `json:"seconds"`
-	PodsPerSecond float64 `json:"podsPerSecond"`
-	// CostPerHour after the engine has settled, and LowerBound, in USD; Ratio is the one divided by the other.
-	CostPerHour float64 `json:"costPerHour"`
-	LowerBound  float64 `json:"lowerBound"`
-	Ratio       float64 `json:"ratio"`
-	// NodesUsed after the engine has settled.
-	NodesUsed  int   `json:"nodesUsed"`
-	Violations int   `json:"violations"`
-	PeakBytes  int64 `json:"peakBytes"`
+	program.Row
 	// PodsMoved counts each move of each pod; SavedPerHour in USD; SecondsToFirst until the first command that saves.
 	PodsMoved      int     `json:"podsMoved"`
 	SavedPerHour   float64 `json:"savedPerHour"`
@@ -35,9 +21,11 @@ type row struct {
 
 func (l *line) row() row {
 	return row{
-		Case: l.name, Engine: l.engine, Pods: l.left, Nodes: l.before, Types: l.types, Seconds: l.plan.Wall.Seconds(),
-		PodsPerSecond: float64(l.left) / l.plan.Wall.Seconds(), CostPerHour: l.cost, LowerBound: l.bound, Ratio: l.ratio(),
-		NodesUsed: l.after, Violations: l.Violations, PeakBytes: max(l.plan.PeakBytes, l.Computing.PeakBytes),
+		Row: program.Row{
+			Case: l.name, Engine: l.engine, Pods: l.left, Nodes: l.before, Types: l.types, Seconds: l.plan.Wall.Seconds(),
+			PodsPerSecond: float64(l.left) / l.plan.Wall.Seconds(), CostPerHour: l.cost, LowerBound: l.bound, Ratio: l.ratio(),
+			NodesUsed: l.after, Violations: l.Violations, PeakBytes: max(l.plan.PeakBytes, l.Computing.PeakBytes),
+		},
 		PodsMoved: l.Moved, SavedPerHour: l.Saved, SecondsToFirst: l.first.Seconds(),
 	}
 }
@@ -114,13 +102,13 @@ func (s *settings) write(lines []line) error {
 		}
 		details = append(details, l.detail())
 	}
-	if err := report.WriteJSON(filepath.Join(s.out, "consolidation.json"), rows); err != nil {
+	if err := report.WriteJSON(filepath.Join(s.Out, "consolidation.json"), rows); err != nil {
 		return err
 	}
-	if err := report.WriteJSON(filepath.Join(s.out, "consolidation-settings.json"), others); err != nil {
+	if err := report.WriteJSON(filepath.Join(s.Out, "consolidation-settings.json"), others); err != nil {
 		return err
 	}
-	return report.WriteJSON(filepath.Join(s.out, "consolidation-runs.json"), details)
+	return report.WriteJSON(filepath.Join(s.Out, "consolidation-runs.json"), details)
 }
 
 func table() report.Table[line] {

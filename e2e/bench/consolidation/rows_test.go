@@ -93,17 +93,22 @@ func TestBarsTakeTheWorstCaseAtDefaults(t *testing.T) {
 func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--nodes -1", "--nodes"},
-		{"--runs -1", "--runs"},
 		{"--patience -1s", "--patience"},
-		{"more", "unexpected"},
-		{"--pods x --case openb", "drop --case"},
+		{"--case real-spot,nonsense", "nonsense"},
 	} {
 		if _, err := parse(strings.Fields(c.args), io.Discard); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error = %v, want one that names %s", c.args, err, c.want)
 		}
 	}
-	s := &settings{only: "nonsense", short: true, data: t.TempDir()}
-	if _, err := s.trials(io.Discard); err == nil {
-		t.Error("a case that does not exist is accepted")
+}
+
+func TestACaseWhoseTraceIsMissingLeavesNothingToMeasure(t *testing.T) {
+	s, err := parse([]string{"--case", "openb", "--data", t.TempDir()}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if _, err := s.trials(&out); err == nil || !strings.Contains(out.String(), "SKIPPED: the case openb") {
+		t.Errorf("trials of a case without its trace: error %v, output %q", err, out.String())
 	}
 }

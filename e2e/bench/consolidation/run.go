@@ -52,7 +52,7 @@ const rounds = 60
 const checks = 200
 
 func (s *settings) measure(ctx context.Context, t trial) ([]line, error) {
-	c, err := fragment.New(ctx, t.draw, fragment.Options{Nodes: t.nodes, Pods: t.pods, CapacityType: t.capacityType, Seed: s.seed})
+	c, err := fragment.New(ctx, t.draw, fragment.Options{Nodes: t.nodes, Pods: t.pods, CapacityType: t.capacityType, Seed: s.Seed})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *settings) theirs(ctx context.Context, l line, c *model.Cluster, setting
 // median runs something a few times and returns the run in the middle.
 func (s *settings) median(f func() (measure.Usage, error)) (measure.Usage, error) {
 	var all []measure.Usage
-	for range s.runs {
+	for range s.Runs {
 		u, err := f()
 		if err != nil {
 			return measure.Usage{}, err

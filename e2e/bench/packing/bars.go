@@ -25,7 +25,9 @@ func bars(lines []line, swept *sweepResult) []report.Bar {
 	dearer := worstAgainst(lines)
 	out = append(out, report.Bar{Name: "cost / Karpenter's, every row", Limit: 1, Got: dearer.value, Note: dearer.at, Format: ratio})
 	if swept != nil {
-		out = append(out, report.Bar{Name: "cost / Karpenter's, odd mixes", Limit: 1, Got: swept.worst, Note: swept.String(), Format: ratio})
+		out = append(out,
+			report.Bar{Name: "cost / Karpenter's, odd mixes", Limit: 1, Got: swept.worst, Note: swept.String(), Format: ratio},
+			report.Bar{Name: "odd mixes in which Karpenter places more pods", Limit: 0, Got: float64(swept.fewerPlaced)})
 	}
 	memory, violations := math.NaN(), math.NaN()
 	for i := range lines {

@@ -7,111 +7,78 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"supercargo.dev/e2e/bench/packing/contest"
 	"supercargo.dev/e2e/bench/packing/input"
+	"supercargo.dev/e2e/bench/program"
 	"supercargo.dev/e2e/bench/report"
 )
 
 // settings are the flags.
 type settings struct {
-	short    bool
-	cases    string
-	pods     string
+	*program.Flags
 	types    string
 	engine   string
-	seed     uint64
-	runs     int
 	most     int
 	patience time.Duration
-	out      string
-	docs     string
-	data     string
 }
 
-func usage(f *flag.FlagSet) func() {
-	return func() {
-		fmt.Fprintf(f.Output(), `Compares Supercargo's packing with Karpenter's scheduler in one process.
+const about = `Compares Supercargo's packing with Karpenter's scheduler in one process.
 
   make bench-packing                                          everything; plots and docs/benchmarks.md are written anew
   make bench-packing SHORT=1                                  three minutes
   make bench-packing ARGS="--pods FILE --types FILE --seed N" your own pods and types
+`
 
-A file of pods has one Pod as JSON on each line, as kubectl get pods -A -o json | jq -c '.items[]' prints them:
-
-  %s
-
+const aboutTypes = `
 A file of types is a JSON array, or one object per line; price in USD per hour, capacityType spot or on-demand. What may be
 left out: arch (amd64), labels, allocatable (all of the capacity), pods (110), available (true):
 
-  %s
-
-Flags:
-`, input.Example(), input.TypesExample)
-		f.PrintDefaults()
-	}
-}
+  ` + input.TypesExample + `
+`
 
 func parse(args []string, errs io.Writer) (*settings, error) {
-	s := &settings{}
 	f := flag.NewFlagSet("bench-packing", flag.ContinueOnError)
-	f.SetOutput(errs)
-	f.Usage = usage(f)
-	f.BoolVar(&s.short, "short", false, "fewer sizes and runs: about three minutes on two idle cores")
-	f.StringVar(&s.cases, "case", "", "comma-separated: karpenter-mix, real-spot, real-ondemand, openb, growth, sweep (default all; custom with --pods)")
-	f.StringVar(&s.pods, "pods", "", "`FILE` of pods, one JSON object per line: the case custom")
+	s := &settings{Flags: program.NewFlags(f, errs, about, aboutTypes, program.Texts{
+		Short: "fewer sizes and runs: about three minutes on two idle cores",
+		Seed:  "of the pods that are drawn, and of Supercargo's search",
+		Runs:  "of each engine per row; the median is shown (default 5, 3 from 10,000 pods on; 1 with --short)",
+		Out:   "packing.json (one object per row) and packing-runs.json (phases and violations)",
+		Whole: "--short, --case, --pods and --engine",
+		Cases: []string{karpenterMix, realSpot, realOnDemand, openb, growth, sweep},
+	})}
 	f.StringVar(&s.types, "types", "", "`FILE` of instance types for --pods (default: c, m and r types of AWS in us-east-1, spot and on demand; with NVIDIA types when a pod asks for nvidia.com/gpu)")
 	f.StringVar(&s.engine, "engine", "", "supercargo or karpenter alone (default both, in turns)")
-	f.Uint64Var(&s.seed, "seed", 1, "of the pods that are drawn, and of Supercargo's search")
-	f.IntVar(&s.runs, "runs", 0, "of each engine per row; the median is shown (default 5, 3 from 10,000 pods on; 1 with --short)")
 	f.IntVar(&s.most, "max-pods", 0, "leaves out the comparisons with Karpenter on more than `N` pods (default none); it takes minutes for 10,000")
 	f.DurationVar(&s.patience, "patience", 2*time.Minute, "no further run of an engine on a row is begun that would exceed this; the first always is")
-	f.StringVar(&s.out, "out", "out/bench", "`DIR` for packing.json (one object per row) and packing-runs.json (phases and violations)")
-	f.StringVar(&s.docs, "docs", "docs", "`DIR` of benchmarks.md and the plots, which only a full run without --case, --pods and --short writes")
-	f.StringVar(&s.data, "data", "../shared/data", "`DIR` with pods-openb, for the case openb")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q; see --help", f.Arg(0))
+	if err := s.Check(f); err != nil {
+		return nil, err
 	}
-	if s.types != "" && s.pods == "" {
+	if s.types != "" && s.Pods == "" {
 		return nil, fmt.Errorf("--types %s goes with --pods FILE", s.types)
-	}
-	if s.pods != "" && s.cases != "" && s.cases != "custom" {
-		return nil, fmt.Errorf("--pods is the case custom; drop --case %s", s.cases)
 	}
 	if s.engine != "" && s.engine != string(contest.Supercargo) && s.engine != string(contest.Karpenter) {
 		return nil, fmt.Errorf("--engine is %q, want supercargo or karpenter", s.engine)
-	}
-	if s.runs < 0 {
-		return nil, fmt.Errorf("--runs is %d, want 1 or more", s.runs)
 	}
 	return s, nil
 }
 
 // full says whether the run measures everything that the docs show.
-func (s *settings) full() bool { return !s.short && s.cases == "" && s.pods == "" && s.engine == "" }
+func (s *settings) full() bool { return s.Whole() && s.engine == "" }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s, err := parse(os.Args[1:], os.Stderr)
-	if err == nil {
-		err = run(ctx, s, os.Stdout)
-	}
-	if err == nil || strings.Contains(err.Error(), flag.ErrHelp.Error()) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "bench-packing:", err)
-	stop()
-	os.Exit(1) //nolint:gocritic // stop has been called
+	program.Main("bench-packing", func(ctx context.Context, args []string, out, errs io.Writer) error {
+		s, err := parse(args, errs)
+		if err != nil {
+			return err
+		}
+		return run(ctx, s, out)
+	})
 }
 
 func run(ctx context.Context, s *settings, w io.Writer) error {
@@ -166,11 +133,11 @@ func (s *settings) document(m report.Machine, lines []line, swept *sweepResult, 
 	if !s.full() {
 		return nil
 	}
-	drawn, err := plots(s.docs, lines)
+	drawn, err := plots(s.Docs, lines)
 	if err != nil {
 		return err
 	}
-	return report.WriteBlock(filepath.Join(s.docs, "benchmarks.md"), "packing", page(m, lines, swept, complete, drawn))
+	return report.WriteBlock(filepath.Join(s.Docs, "benchmarks.md"), "packing", page(m, lines, swept, complete, drawn))
 }
 
 // rival is the other engine's result on the same problem, nil when there is none.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"supercargo.dev/e2e/bench/packing/contest"
+	"supercargo.dev/e2e/bench/program"
 	"supercargo.dev/e2e/bench/report"
 )
 
@@ -17,24 +18,10 @@ type line struct {
 	rival *contest.Result
 }
 
-// row is a line as packing.json has it.
+// row is a line as packing.json has it. Ratio is per placed pod where pods are left out; there are no nodes beforehand. Seconds are
+// those of one run, from the inputs as the engine reads them to the plan.
 type row struct {
-	Case   string `json:"case"`
-	Engine string `json:"engine"`
-	Pods   int    `json:"pods"`
-	// Nodes that exist beforehand: none in these cases.
-	Nodes int `json:"nodes"`
-	Types int `json:"types"`
-	// Seconds of one run by the clock, from the inputs as the engine reads them to the plan.
-	Seconds       float64 `json:"seconds"`
-	PodsPerSecond float64 `json:"podsPerSecond"`
-	// CostPerHour and LowerBound in USD; Ratio is the one divided by the other, per placed pod where pods are left out.
-	CostPerHour float64 `json:"costPerHour"`
-	LowerBound  float64 `json:"lowerBound"`
-	Ratio       float64 `json:"ratio"`
-	NodesUsed   int     `json:"nodesUsed"`
-	Violations  int     `json:"violations"`
-	PeakBytes   int64   `json:"peakBytes"`
+	program.Row
 	// Unplaced pods; left out when there are none.
 	Unplaced int `json:"unplaced,omitempty"`
 }
@@ -54,9 +41,12 @@ func (l *line) ratio() float64 {
 
 func (l *line) row() row {
 	return row{
-		Case: l.name, Engine: string(l.Engine), Pods: l.Pods, Types: l.Types, Seconds: l.Phases.Total().Seconds(),
-		PodsPerSecond: l.PodsPerSecond(), CostPerHour: l.CostPerHour, LowerBound: l.LowerBound, Ratio: l.ratio(),
-		NodesUsed: l.NodesUsed, Violations: len(l.Violations), PeakBytes: l.PeakBytes, Unplaced: l.Unplaced,
+		Row: program.Row{
+			Case: l.name, Engine: string(l.Engine), Pods: l.Pods, Types: l.Types, Seconds: l.Phases.Total().Seconds(),
+			PodsPerSecond: l.PodsPerSecond(), CostPerHour: l.CostPerHour, LowerBound: l.LowerBound, Ratio: l.ratio(),
+			NodesUsed: l.NodesUsed, Violations: len(l.Violations), PeakBytes: l.PeakBytes,
+		},
+		Unplaced: l.Unplaced,
 	}
 }
 
@@ -91,10 +81,10 @@ func (s *settings) write(lines []line) error {
 	for i := range lines {
 		rows[i], details[i] = lines[i].row(), lines[i].detail()
 	}
-	if err := report.WriteJSON(filepath.Join(s.out, "packing.json"), rows); err != nil {
+	if err := report.WriteJSON(filepath.Join(s.Out, "packing.json"), rows); err != nil {
 		return err
 	}
-	return report.WriteJSON(filepath.Join(s.out, "packing-runs.json"), details)
+	return report.WriteJSON(filepath.Join(s.Out, "packing-runs.json"), details)
 }
 
 func table() report.Table[line] {

@@ -3,52 +3,39 @@
 package scenarios
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"supercargo.dev/e2e/sandbox"
+	"supercargo.dev/e2e/sandbox/evidence"
 )
 
 // nothingWasForbidden fails the test for every request of the recommender's ServiceAccount that its role did not allow.
 func (w *world) nothingWasForbidden() {
 	w.t.Helper()
-	f, err := os.Open(w.AuditLog)
+	all, err := evidence.Requests(w.AuditLog)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }() // only read
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
 	requests := 0
-	for lines.Scan() {
-		var e struct {
-			Verb, RequestURI string
-			User             struct{ Username string }
-			ResponseStatus   struct{ Code int }
-		}
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || !strings.HasSuffix(e.User.Username, ":"+sandbox.Recommender) {
-			continue // the last line may be half written
+	for _, r := range all {
+		if r.Component != sandbox.Recommender {
+			continue
 		}
 		requests++
-		if e.ResponseStatus.Code == http.StatusForbidden && !strings.HasSuffix(e.RequestURI, "/resize") { // beyond the node's capacity
-			w.t.Errorf("the recommender may not %s %s", e.Verb, e.RequestURI)
+		if r.Unauthorized {
+			w.t.Errorf("the recommender may not %s %s", r.Verb, r.URI)
 		}
 	}
-	if err := lines.Err(); err != nil || requests == 0 {
-		w.t.Errorf("%d requests of the recommender in the audit log, %v", requests, err)
+	if requests == 0 {
+		w.t.Error("the audit log has no request of the recommender")
 	}
 }
 
@@ -74,13 +61,8 @@ func (w *world) checkpointed() {
 	w.t.Helper()
 	since := time.Now()
 	w.eventually("a checkpoint is written", func(ctx context.Context) string {
-		cm := &corev1.ConfigMap{}
-		if err := w.Get(ctx, client.ObjectKey{Namespace: sandbox.Namespace, Name: "supercargo-history"}, cm); err != nil {
+		if err := evidence.Checkpointed(ctx, w, since); err != nil {
 			return err.Error()
-		}
-		var m struct{ Written time.Time }
-		if err := json.Unmarshal([]byte(cm.Data["manifest"]), &m); err != nil || m.Written.Before(since) {
-			return fmt.Sprintf("%s, %v", cm.Data["manifest"], err)
 		}
 		return ""
 	})

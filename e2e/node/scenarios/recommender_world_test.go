@@ -3,10 +3,8 @@
 package scenarios
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,13 +23,8 @@ import (
 	"supercargo.dev/e2e/cluster/kubelet/resizecases"
 	"supercargo.dev/e2e/node"
 	"supercargo.dev/e2e/sandbox"
+	"supercargo.dev/e2e/sandbox/evidence"
 	"supercargo.dev/recommender/admission"
-)
-
-// The past that tests write reaches far enough back for full confidence with a lookback of 7 d.
-const (
-	past     = 4 * 24 * time.Hour
-	pastStep = 5 * time.Minute
 )
 
 // past usage of the pods of a Deployment: the same all the time.
@@ -40,27 +33,15 @@ type used struct {
 	milliCPU, mebibytes int64
 }
 
-// history writes usage of the past as OpenMetrics text and returns its path.
+// history writes usage of the past and returns the path of the file.
 func (w *world) history(of ...used) string {
 	w.t.Helper()
-	var out bytes.Buffer
-	end := time.Now().Truncate(pastStep)
-	family := func(name, kind string, value func(u used, since time.Duration) float64) {
-		fmt.Fprintf(&out, "# TYPE %s %s\n", strings.TrimSuffix(name, "_total"), kind)
-		for _, u := range of {
-			for since := time.Duration(0); since < past; since += pastStep {
-				fmt.Fprintf(&out, "%s{namespace=\"default\",pod=\"%s-6bdf9c7c5d-abcde\",container=\"main\"} %g %d\n",
-					name, u.deployment, value(u, since), end.Add(since-past).Unix())
-			}
-		}
+	var usage []evidence.Usage
+	for _, u := range of {
+		usage = append(usage, evidence.Usage{Pod: evidence.PodsOf(u.deployment, 1)[0], Container: "main", MilliCPU: u.milliCPU, Mebibytes: u.mebibytes})
 	}
-	family("container_cpu_usage_seconds_total", "counter", func(u used, since time.Duration) float64 {
-		return float64(u.milliCPU) / 1000 * since.Seconds()
-	})
-	family("container_memory_working_set_bytes", "gauge", func(u used, _ time.Duration) float64 { return float64(u.mebibytes << 20) })
-	fmt.Fprintln(&out, "# EOF")
 	path := filepath.Join(w.t.TempDir(), "history.om")
-	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+	if err := evidence.WriteHistory(path, time.Now(), usage); err != nil {
 		w.t.Fatal(err)
 	}
 	return path
@@ -158,13 +139,15 @@ func (w *world) running(deployment string, replicas int) []corev1.Pod {
 		if len(pods) != replicas {
 			return strconv.Itoa(len(pods)) + " pods"
 		}
-		for _, p := range pods {
-			if waiting := w.ready(p.Name)(ctx); waiting != "" {
+		for i := range pods {
+			name := pods[i].Name
+			if waiting := w.ready(name)(ctx); waiting != "" {
 				return waiting
 			}
-			if waiting := w.measured(p.Name, 0)(ctx); waiting != "" {
+			if waiting := w.measured(name, 0)(ctx); waiting != "" {
 				return waiting
 			}
+			pods[i] = *w.pod(name) // it may have become ready since it was listed
 		}
 		return ""
 	})

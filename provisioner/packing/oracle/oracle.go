@@ -195,6 +195,9 @@ func CheckSample(ctx context.Context, problem *packing.Problem, plan *packing.Pl
 		if !w.looked(pod) {
 			continue
 		}
+		if len(pod.Spec.ResourceClaims) > 0 {
+			out = append(out, Violation{pod.Name, names.DynamicResources, "no node is known to have the devices of its resource claims"})
+		}
 		if why := w.volumes(i); why != "" {
 			out = append(out, Violation{pod.Name, "volumes", why})
 		}

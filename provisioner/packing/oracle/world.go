@@ -71,7 +71,9 @@ func newWorld(problem *packing.Problem, plan *packing.Plan) (*world, []Violation
 			out = append(out, Violation{problem.Pods[i].Name, "plan", "neither placed nor reported"})
 		case "unplaced":
 		default:
-			w.placed = append(w.placed, w.on(&problem.Pods[i], node, fmt.Sprintf("pod-%d", i)))
+			pod := w.on(&problem.Pods[i], node, fmt.Sprintf("pod-%d", i))
+			pod.DeletionTimestamp = nil // of a pod that is going it is the successor that is placed
+			w.placed = append(w.placed, pod)
 			w.index = append(w.index, i)
 		}
 	}

@@ -9,16 +9,10 @@ import (
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -111,15 +105,9 @@ func newManager(ctx context.Context, o Options, core *options.Options) (manager.
 	}
 	cfg.QPS, cfg.Burst = float32(core.KubeClientQPS), core.KubeClientBurst
 	cfg.UserAgent = "karpenter"
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme.Scheme, Logger: log.FromContext(ctx),
-		Metrics:                server.Options{BindAddress: "0"},
-		HealthProbeBindAddress: o.Health,
-		BaseContext:            func() context.Context { return context.WithoutCancel(ctx) },
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&coordinationv1.Lease{}: {Field: fields.SelectorFromSet(fields.Set{"metadata.namespace": corev1.NamespaceNodeLease})},
-		}},
-	})
+	mgr, err := manager.New(cfg, ours.ManagerOptions(ctx, manager.Options{
+		Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: o.Health,
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster, %w", err)
 	}

@@ -93,13 +93,16 @@ func ReadPods(r io.Reader) (*Pods, error) {
 	if len(out.Pods) == 0 {
 		return nil, errors.New("no pod to place: the file is empty, or has only pods that have finished or belong to DaemonSets")
 	}
-	for count, what := range map[*int]string{
-		&finished: "pods that have finished are left out",
-		&static:   "static pods are left out",
-		&volumes:  "pods have persistent volumes; where those can be attached is not known here, and both engines ignore it",
+	for _, note := range []struct {
+		count int
+		what  string
+	}{
+		{finished, "pods that have finished are left out"},
+		{static, "static pods are left out"},
+		{volumes, "pods have persistent volumes; where those can be attached is not known here, and both engines ignore it"},
 	} {
-		if *count > 0 {
-			out.Notes = append(out.Notes, fmt.Sprintf("%d %s", *count, what))
+		if note.count > 0 {
+			out.Notes = append(out.Notes, fmt.Sprintf("%d %s", note.count, note.what))
 		}
 	}
 	if len(out.Daemons) > 0 {
