@@ -4,72 +4,151 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"supercargo.dev/provisioner/packing"
 )
 
-// aim decides what the cluster is to become: it marks as leaving the nodes that a
-// packing of the whole cluster is better off without, and returns them by what they
-// save for the cost of moving their pods, most first.
+// target is what the cluster could become: a packing of the pods of some nodes on the others
+// and on new ones.
+type target struct {
+	set []*member
+	// leaving take no pods though they are not in the set: they will be in a later one.
+	leaving []*member
+	pods    []placed
+	from    []int // the index in set of the node that each pod is on
+	plan    packing.Plan
+	// cost in USD per hour of the whole cluster, with the moves written off over the
+	// horizon; +Inf when pods would have no place.
+	cost float64
+}
+
+// aim looks for what the cluster is to become when the cost of moving a pod counts so many
+// times. A target without nodes says that it is best left as it is.
 //
-// The nodes are lined up by how dear they are for what they can hold, and so many of
-// the dearest leave that what the others and the nodes bought for their pods cost, with
-// the moves weighed in, is least. Each number tried is one packing of all displaced
-// pods, not a guess: room that no pod fits into counts as lost.
-func (h *hunt) aim(ctx context.Context) ([]*member, error) {
-	line := slices.DeleteFunc(h.fleet.byPromise(), func(m *member) bool { return !h.rule(m) })
-	numbers := sizes(len(h.part(line)), len(line))
+// The nodes are lined up by how dear they are for what they can hold. Where in the line to
+// draw the border between those that leave and those that stay is tried first, then what
+// comes of letting single nodes near it change sides. Each trial is one packing of all
+// displaced pods, not a guess: room that no pod fits into counts as lost.
+func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
+	line := slices.DeleteFunc(h.fleet.byPromise(), func(m *member) bool { return m.took || !h.rule(m) })
 	for _, m := range line {
-		m.leaving = false
+		m.dear = h.fleet.dear(m, weight)
 	}
 	slices.SortStableFunc(line, func(a, b *member) int { return cmp.Compare(b.dear, a.dear) })
+	number := h.fleet.dispensable(line)
+	pools := h.pools(math.Inf(1))
+	if len(line) > maxSwept {
+		return h.slice(ctx, line[:number], pools, weight)
+	}
 	// The rest of the time is for carrying it out.
 	ctx, cancel := context.WithTimeout(ctx, h.options.TimeBudget/aimPart)
 	defer cancel()
-	pools := h.pools(math.Inf(1))
-	best, least := numbers[0], math.Inf(1)
-	if len(line) > maxAimed {
-		numbers = nil
+	best := &target{cost: h.fleet.cost()}
+	look := func(set []*member) (bool, error) {
+		t, err := h.without(ctx, set, pools, weight)
+		if err != nil || t.cost >= best.cost-nothing {
+			return false, err
+		}
+		best = t
+		return true, nil
 	}
-	for _, n := range numbers {
+	for _, n := range sizes(number, len(line)) {
 		if ctx.Err() != nil {
 			break
 		}
-		cost, err := h.without(ctx, line[:n], pools)
-		if err != nil {
+		if _, err := look(line[:n]); err != nil {
 			return nil, err
 		}
-		if cost < least {
-			best, least = n, cost
-		}
 	}
-	out := line[:best]
-	for _, m := range out {
-		m.leaving = true
+	if err := h.swap(ctx, line, best.set, look); err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(out, bySaving)
-	return out, nil
+	return best, nil
 }
 
-// aimPart is the part of the time that aim may take: one of so many. Where not one
-// packing is done in it, the number of nodes that leave is guessed from sums.
-const aimPart = 4
+// slice is a target for some of the nodes that are to leave, those that save most for the cost
+// of moving their pods, for clusters of which one packing of all takes too long.
+func (h *hunt) slice(ctx context.Context, leaving []*member, pools []packing.Pool, weight float64) (*target, error) {
+	leaving = slices.SortedStableFunc(slices.Values(leaving), bySaving)
+	mark(leaving, true)
+	defer mark(leaving, false)
+	n := min(len(leaving), maxSlice)
+	t, err := h.without(ctx, leaving[:n], pools, weight)
+	if err != nil || t.cost >= h.fleet.cost()-nothing {
+		return &target{}, err
+	}
+	t.leaving = leaving[n:]
+	return t, nil
+}
 
-// maxAimed is the number of nodes beyond which one packing of them all takes so long
-// that the guess has to do.
-const maxAimed = 1000
+func mark(set []*member, leaving bool) {
+	for _, m := range set {
+		m.leaving = leaving
+	}
+}
 
-// bySaving orders nodes by their price for the cost of moving all their pods, most first.
-func bySaving(a, b *member) int {
-	return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
+const (
+	// aimPart is the part of the time that aiming may take: one of so many.
+	aimPart = 3
+	// maxSwept is the number of nodes beyond which one packing of them all takes too long: of
+	// more, so many are packed at a time as maxSlice says, and the border is where sums of cpu
+	// and memory have it.
+	maxSwept = 1000
+	maxSlice = 100
+	// swaps is how many nodes may change sides one after another without a better target
+	// before it is taken to be good.
+	swaps = 60
+)
+
+// swap lets nodes near the border of a set change sides, at random, as long as that leads to
+// something better.
+func (h *hunt) swap(ctx context.Context, line, set []*member, look func([]*member) (bool, error)) error {
+	if len(line) < 2 {
+		return nil
+	}
+	rng := rand.New(rand.NewPCG(h.options.Seed, uint64(len(line)))) //nolint:gosec // nothing depends on its being hard to guess
+	leaves := make([]bool, len(line))
+	for i, m := range line {
+		leaves[i] = slices.Contains(set, m)
+	}
+	border, width := len(set), max(5, len(line)/8)
+	low, high := max(0, border-width), min(len(line), border+width)
+	for misses := 0; misses < swaps && ctx.Err() == nil; misses++ {
+		flips := []int{low + rng.IntN(high-low)}
+		if rng.IntN(2) == 0 {
+			flips = append(flips, low+rng.IntN(high-low))
+		}
+		for _, i := range flips {
+			leaves[i] = !leaves[i]
+		}
+		var next []*member
+		for i, m := range line {
+			if leaves[i] {
+				next = append(next, m)
+			}
+		}
+		better, err := look(next)
+		if err != nil {
+			return err
+		}
+		if better {
+			misses = -1
+			continue
+		}
+		for _, i := range flips {
+			leaves[i] = !leaves[i]
+		}
+	}
+	return nil
 }
 
 // sizes are the numbers of leaving nodes that are tried: around the number that the
 // rest would have room for if all of it could be used, and all.
 func sizes(base, all int) []int {
 	var out []int
-	for _, share := range []float64{1, 0.97, 1.03, 1.06, 1.12, 1.2, 1.4} {
+	for _, share := range []float64{1, 0.94, 0.97, 1.03, 1.06, 1.12, 1.2, 1.4} {
 		if n := min(all, int(math.Round(float64(base)*share))); !slices.Contains(out, n) {
 			out = append(out, n)
 		}
@@ -80,56 +159,31 @@ func sizes(base, all int) []int {
 	return out
 }
 
-// without is what the cluster would cost per hour without a set of nodes, their pods
-// packed anew, and the moves written off over the horizon; +Inf when pods would have
-// no place.
-func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool) (float64, error) {
+// without packs the pods of a set of nodes anew.
+func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool, weight float64) (*target, error) {
+	// Of pods that are equal, the packer puts the first on nodes that stay: so fewer of the
+	// nodes that save most have to wait for new ones.
+	t := &target{set: slices.SortedStableFunc(slices.Values(set), bySaving), cost: h.fleet.cost()}
 	var pods []packing.Pod
-	cost := h.fleet.cost()
-	for _, m := range set {
-		cost += h.weight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
+	for i, m := range t.set {
+		t.cost += weight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
 		for _, k := range m.movable {
-			pods = append(pods, m.successor(k))
+			p := m.successor(k)
+			t.pods, t.from, pods = append(t.pods, placed{p, m.costs[k]}), append(t.from, i), append(pods, p)
 		}
 	}
-	plan, err := h.fleet.solve(ctx, pods, set, pools, 0)
-	switch {
-	case err != nil:
-		return 0, err
-	case ctx.Err() != nil: // it is not complete
-		return math.Inf(1), nil //nolint:nilerr // it is a reason and not a failure
-	case len(plan.Unplaced) > 0 || plan.Stats.UnknownPrices > 0:
-		return math.Inf(1), nil
+	var err error
+	if t.plan, err = h.fleet.solve(ctx, pods, h.fleet.standing(set), pools, 0); err != nil {
+		return nil, err
 	}
-	return cost + plan.Cost, nil
+	t.cost += t.plan.Cost * (1 + h.options.LaunchOverlap.Hours()/h.options.Horizon.Hours())
+	if ctx.Err() != nil || len(t.plan.Unplaced) > 0 || t.plan.Stats.UnknownPrices > 0 {
+		t.cost = math.Inf(1)
+	}
+	return t, nil
 }
 
-// replace gives up nodes whose pods the others have not enough room for: together, so
-// that few nodes of the right sizes are bought for what has no place. It returns those
-// that stay after all.
-func (h *hunt) replace(ctx context.Context, rest []*member) ([]*member, error) {
-	var stay []*member
-	for len(rest) > 0 && ctx.Err() == nil && !h.full() {
-		set := h.extend(nil, rest, h.options.MaxRemove)
-		if len(set) == 0 {
-			break // the budgets are spent
-		}
-		rest = slices.DeleteFunc(slices.Clone(rest), func(m *member) bool { return slices.Contains(set, m) })
-		for _, m := range set {
-			m.leaving = false
-		}
-		t, err := h.try(ctx, set, true)
-		if err != nil {
-			return nil, err
-		}
-		if t.why == "" {
-			h.accept(t)
-			continue
-		}
-		for _, m := range set {
-			m.leaving = true
-		}
-		stay = append(stay, set...)
-	}
-	return append(stay, rest...), nil
+// bySaving orders nodes by their price for the cost of moving all their pods, most first.
+func bySaving(a, b *member) int {
+	return cmp.Compare(b.Node.Price/(b.moving()+1e-6), a.Node.Price/(a.moving()+1e-6))
 }

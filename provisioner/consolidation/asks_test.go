@@ -85,25 +85,28 @@ func TestOneNodeBecomesSeveralThatCostLess(t *testing.T) {
 	}
 }
 
-// TestSeveralNodesBecomeSeveralOthersInOneMove: no node of them can be replaced by itself, nor all by one
-// (kubernetes-sigs/karpenter#2814).
+// TestSeveralNodesBecomeSeveralOthersInOneMove: either node alone would become two that cost more than it does, and no one node
+// holds the pods of both (kubernetes-sigs/karpenter#2814).
 func TestSeveralNodesBecomeSeveralOthersInOneMove(t *testing.T) {
-	r, c := family("r.xlarge", 4, 8, 0.252), family("c.xlarge", 4, 2, 0.17)
-	// 11.7 cores and 28 GiB: three nodes, and one of them rich in memory, is the least that holds them.
-	wide := pod("wide", 3900, 7*1024)
+	old := amounts(4000, 11*1024) // room for three of the pods
+	old[corev1.ResourcePods] = quantity(110)
+	former := packing.InstanceType{Name: "old", Allocatable: old, Capacity: old, Offerings: family("old", 4, 2, 0.30).Offerings}
 	var nodes []consolidation.Candidate
-	for i := range 3 {
-		nodes = append(nodes, candidate(fmt.Sprintf("n%d", i), r, "a", pod(fmt.Sprintf("p%d", i), 1900, 3500), pod(fmt.Sprintf("q%d", i), 700, 3500)))
+	for i := range 2 {
+		c := candidate(fmt.Sprintf("n%d", i), former, "a")
+		for k := range 3 {
+			c.Pods = append(c.Pods, pod(fmt.Sprintf("p%d-%d", i, k), 1300, 3500))
+		}
+		nodes = append(nodes, c)
 	}
-	nodes = append(nodes, candidate("full", r, "a", wide))
 	s := state(nodes...)
-	s.Pools = sells(r, c)
+	s.Pools = sells(former, family("c.xlarge", 4, 2, 0.17)) // room for two of them
 	plan := search(t, s)
-	if want := 2*0.17 + 0.252; plan.After > want+1e-9 {
+	if want := 3 * 0.17; plan.After > want+1e-9 {
 		t.Errorf("cost after = $%.4f/h of $%.4f/h, want $%.4f/h: %q", plan.After, plan.Cost, want, told(plan))
 	}
-	if !slices.ContainsFunc(plan.Moves, func(m consolidation.Move) bool { return len(m.Remove) > 1 && len(m.Launch) > 1 }) {
-		t.Errorf("no move replaces several nodes by several: %q", told(plan))
+	if len(plan.Moves) != 1 || len(plan.Moves[0].Remove) != 2 || len(plan.Moves[0].Launch) != 3 {
+		t.Errorf("moves = %q, want one that replaces two nodes by three", told(plan))
 	}
 }
 

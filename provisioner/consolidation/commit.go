@@ -2,6 +2,7 @@ package consolidation
 
 import (
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -34,25 +35,35 @@ func (h *hunt) commit(set []*member, move Move, pods []placed) {
 // use its room, they would depend on its launch. Its pods still count for rules
 // about other pods.
 func (f *fleet) launch(n *packing.PlannedNode, pods []packing.Pod) {
-	f.seq++
-	node := packing.Node{Name: fmt.Sprintf("replacement-%d", f.seq), Labels: n.Labels, Price: n.Price}
-	own := corev1.ResourceList{}
+	node := f.inFlight(n, pods)
 	for _, k := range n.Pods {
 		node.Pods = append(node.Pods, pods[k])
+	}
+	f.launched = append(f.launched, node)
+	f.price += n.Price
+}
+
+// inFlight is a planned node with room for just the pods that are planned on it.
+func (f *fleet) inFlight(n *packing.PlannedNode, pods []packing.Pod) packing.Node {
+	f.seq++
+	node := packing.Node{Name: fmt.Sprintf("replacement-%d", f.seq), Labels: maps.Clone(n.Labels), Price: n.Price, Allocatable: n.Requests}
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	node.Labels[corev1.LabelHostname] = node.Name
+	for i := range f.state.Pools {
+		if f.state.Pools[i].Name == n.Pool {
+			node.Taints = f.state.Pools[i].Taints
+		}
+	}
+	own := corev1.ResourceList{}
+	for _, k := range n.Pods {
 		for name, q := range pods[k].Requests {
 			sum := own[name]
 			sum.Add(q)
 			own[name] = sum
 		}
 	}
-	for i := range f.state.Pools {
-		pool := &f.state.Pools[i]
-		if pool.Name != n.Pool {
-			continue
-		}
-		node.Taints = pool.Taints
-	}
-	node.Allocatable = n.Requests
 	// What the plan requests beyond the pods is the daemonsets' share.
 	node.Daemons = corev1.ResourceList{}
 	for name, q := range n.Requests {
@@ -66,6 +77,5 @@ func (f *fleet) launch(n *packing.PlannedNode, pods []packing.Pod) {
 			node.Daemons[name] = q
 		}
 	}
-	f.launched = append(f.launched, node)
-	f.price += n.Price
+	return node
 }

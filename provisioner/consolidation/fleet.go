@@ -26,6 +26,7 @@ type fleet struct {
 	worth    amounts // what a core and a byte of memory cost where they are cheapest
 	seq      int
 	risks    map[offeringKey]float64 // interruptions per hour
+	apart    bool                    // whether some pod keeps others off more than its node
 }
 
 // member is a candidate.
@@ -36,9 +37,9 @@ type member struct {
 	costs   []float64                           // of moving each pod, by index into Node.Pods
 	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
-	leaving bool    // see fold
+	leaving bool    // see hunt.carry
 	took    bool    // pods of nodes given up
-	dear    float64 // see hunt.dear
+	dear    float64 // see fleet.dear
 	kept    string  // why it stays, "" while undecided
 	// fruitless says why the last search around it found nothing.
 	fruitless string
@@ -87,6 +88,9 @@ func newFleet(ctx context.Context, s *State) (*fleet, error) {
 		need = need.plus(requested(m.Node.Pods))
 	}
 	f.worth = unitPrices(s.Pools, need)
+	for _, n := range f.standing(nil) {
+		f.apart = f.apart || slices.ContainsFunc(n.Pods, keepsApart)
+	}
 	f.rank()
 	return f, nil
 }
@@ -131,7 +135,7 @@ func (f *fleet) reserve(ctx context.Context) error {
 	if len(f.state.Pending) == 0 {
 		return nil
 	}
-	plan, err := f.solve(ctx, f.state.Pending, nil, nil, 0)
+	plan, err := f.solve(ctx, f.state.Pending, f.standing(nil), nil, 0)
 	if err != nil {
 		return fmt.Errorf("placing pending pods, %w", err)
 	}
@@ -166,27 +170,36 @@ func (f *fleet) place(node string, p packing.Pod, cost float64) {
 // than few careful ones.
 const trialEffort = 0.01
 
-// solve packs pods on the nodes that are left, less a set, and on new ones.
-func (f *fleet) solve(ctx context.Context, pods []packing.Pod, less []*member, pools []packing.Pool, maxCost float64) (packing.Plan, error) {
+// standing are the nodes that are left, less a set. Those that are to leave take no pods.
+func (f *fleet) standing(less []*member) []packing.Node {
+	without := make(map[*member]bool, len(less))
+	for _, m := range less {
+		without[m] = true
+	}
+	out := make([]packing.Node, 0, len(f.nodes)+len(f.launched)+len(f.fixed))
+	for _, m := range f.nodes {
+		switch {
+		case m.gone || without[m]:
+		case m.leaving:
+			out = append(out, closed(m.Node))
+		default:
+			out = append(out, m.Node)
+		}
+	}
+	out = append(out, f.launched...)
+	return append(out, f.fixed...)
+}
+
+// solve packs pods on nodes and, where pools are given, on new ones.
+func (f *fleet) solve(ctx context.Context, pods []packing.Pod, nodes []packing.Node, pools []packing.Pool, maxCost float64) (packing.Plan, error) {
 	problem := packing.Problem{
-		Pods: pods, Pools: pools, DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
-		Memo: &f.memo, Options: f.state.Options.Packing, Nodes: make([]packing.Node, 0, len(f.nodes)+len(f.fixed)+len(f.launched)),
+		Pods: pods, Nodes: nodes, Pools: pools, DaemonSets: f.state.DaemonSets, Namespaces: f.state.Namespaces,
+		Memo: &f.memo, Options: f.state.Options.Packing,
 	}
 	problem.Options.Seed, problem.Options.MaxCost = f.state.Options.Seed, maxCost
 	if problem.Options.Effort == 0 {
 		problem.Options.Effort = trialEffort
 	}
-	for _, m := range f.nodes {
-		switch {
-		case m.gone || slices.Contains(less, m):
-		case m.leaving:
-			problem.Nodes = append(problem.Nodes, closed(m.Node))
-		default:
-			problem.Nodes = append(problem.Nodes, m.Node)
-		}
-	}
-	problem.Nodes = append(problem.Nodes, f.launched...)
-	problem.Nodes = append(problem.Nodes, f.fixed...)
 	plan, err := packing.Solve(ctx, problem)
 	if err != nil {
 		return plan, fmt.Errorf("packing, %w", err)
@@ -269,8 +282,8 @@ func (f *fleet) lowerBound() (float64, error) {
 	return stays + bound, nil
 }
 
-// kept explains each candidate that stays.
-func (f *fleet) kept(ctx context.Context) []Kept {
+// kept explains each candidate that stays, though others go when better is set.
+func (f *fleet) kept(ctx context.Context, better bool) []Kept {
 	var out []Kept
 	for _, m := range f.nodes {
 		if m.gone {
@@ -283,6 +296,8 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 			why = "kept because " + m.fruitless
 		case ctx.Err() != nil:
 			why = "kept because time ran out before it was looked at"
+		case better:
+			why = "kept because what others save is worth more for what it disturbs"
 		default:
 			why = "kept because no move that pays includes it"
 		}
@@ -292,4 +307,11 @@ func (f *fleet) kept(ctx context.Context) []Kept {
 		out = append(out, Kept{m.Node.Name, why})
 	}
 	return out
+}
+
+// closed is a node that takes no further pod. Those on it still count for rules
+// between pods.
+func closed(n packing.Node) packing.Node {
+	n.Allocatable = corev1.ResourceList{}
+	return n
 }

@@ -15,7 +15,8 @@ func (h *hunt) accept(t *trial) {
 const patience = 30
 
 // grow tries sets around each candidate, best promise first, and does so again,
-// with promises as the moves found leave them, until nothing is found.
+// with promises as the moves found leave them, until nothing is found. Nodes that took
+// pods of others are left alone: those would move twice.
 func (h *hunt) grow(ctx context.Context) error {
 	for again := true; again; {
 		again = false
@@ -23,12 +24,12 @@ func (h *hunt) grow(ctx context.Context) error {
 		line, failures := h.fleet.byPromise(), 0
 		for i, seed := range line {
 			if ctx.Err() != nil || h.full() {
-				return nil //nolint:nilerr // as above
+				return nil //nolint:nilerr // time that runs out ends the search with what was found
 			}
 			if failures == patience {
 				break
 			}
-			if seed.gone || !h.rule(seed) {
+			if seed.gone || seed.took || !h.rule(seed) {
 				continue
 			}
 			best, why, err := h.around(ctx, seed, line[i+1:])
@@ -49,7 +50,7 @@ func (h *hunt) grow(ctx context.Context) error {
 }
 
 // maxGrown is the largest set that is grown around one seed: larger ones pay rarely
-// where replace found nothing, and take most of the time.
+// where no packing of the whole did, and take most of the time.
 const maxGrown = 10
 
 // setSizes are the sizes of the removal sets tried around one seed.
@@ -76,7 +77,7 @@ func (h *hunt) around(ctx context.Context, seed *member, next []*member) (*trial
 		if len(set) < size {
 			break
 		}
-		t, err := h.try(ctx, set, true)
+		t, err := h.try(ctx, set)
 		if err != nil {
 			return nil, "", err
 		}
@@ -106,7 +107,7 @@ func (h *hunt) extend(set, next []*member, size int) []*member {
 		if len(set) >= size {
 			break
 		}
-		if m.gone || in[m] || m.Blocked != "" || math.IsNaN(m.Node.Price) || !h.budget(m, set) {
+		if m.gone || m.took || in[m] || m.Blocked != "" || math.IsNaN(m.Node.Price) || !h.budget(m, set) {
 			continue
 		}
 		if _, young := h.young(m); young {

@@ -17,7 +17,6 @@ type hunt struct {
 	options      *Options
 	moves        []Move
 	tried, found int
-	weight       float64 // see fleet.moveWeight
 }
 
 // BreakEvenAge is the least age of a node before a move that saves savedPerHour

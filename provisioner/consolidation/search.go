@@ -56,11 +56,11 @@ func orDefault(v, standard float64) float64 {
 // ends or the time budget is spent it returns the moves found so far, each of
 // which is complete: every displaced pod has a place.
 //
-// It aims first: packings of the whole cluster say which nodes it is better off without.
-// Those go, best saving per cost of moving their pods first: each whose pods the others
-// have room for alone, the rest together, against few new ones. Then it goes from seed to
-// seed, those that promise most first, and tries to replace the node alone, then together
-// with the next in line, and takes the set whose saving per disruption is best.
+// It aims first: packings of the whole cluster say which nodes it is better off without, and where
+// their pods go. What they say is carried out in as many moves as it falls into, best saving per cost
+// of moving first. Moves count for more than they cost at first; those that merely pay are left for a
+// search that finds no better ones. Where no packing of the whole finds anything, it goes from node to
+// node, those that promise most first, and tries to replace each alone and together with the next.
 func Search(ctx context.Context, s State) (Plan, error) {
 	start := time.Now()
 	s.Options = s.Options.withDefaults()
@@ -78,16 +78,39 @@ func Search(ctx context.Context, s State) (Plan, error) {
 	plan.Cost = f.cost()
 	h := &hunt{fleet: f, options: &s.Options}
 	h.empties()
-	if err := h.fold(ctx); err != nil {
-		return Plan{}, fmt.Errorf("searching moves, %w", err)
-	}
-	if err := h.grow(ctx); err != nil {
+	if err := h.run(ctx); err != nil {
 		return Plan{}, fmt.Errorf("searching moves, %w", err)
 	}
 	plan.Moves = h.moves
 	plan.After = f.cost()
 	plan.LowerBound = min(plan.LowerBound, plan.After)
-	plan.Kept = f.kept(ctx)
+	plan.Kept = f.kept(ctx, h.found > 0)
 	plan.Stats = Stats{Tried: h.tried, Found: h.found, Truncated: ctx.Err() != nil, Elapsed: time.Since(start)}
 	return plan, nil
+}
+
+// run looks for moves. Those that save much for what they disturb come first; others are left
+// for when there are none of them.
+func (h *hunt) run(ctx context.Context) error {
+	for _, weight := range []float64{h.fleet.moveWeight(), 1} {
+		if err := h.pursue(ctx, weight); err != nil || h.found > 0 {
+			return err
+		}
+	}
+	return h.grow(ctx)
+}
+
+// pursue aims and carries out, again and again, until nothing comes of it.
+func (h *hunt) pursue(ctx context.Context, weight float64) error {
+	for before := -1; before < h.found && ctx.Err() == nil && !h.full(); {
+		before = h.found
+		t, err := h.aim(ctx, weight)
+		if err != nil {
+			return err
+		}
+		if err := h.carry(ctx, t, weight); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,8 +15,10 @@ import (
 type trial struct {
 	set  []*member
 	pods []placed
-	move Move
-	why  string // why it does not pay; "" when it does
+	// price of the set in USD per hour.
+	price float64
+	move  Move
+	why   string // why it does not pay; "" when it does
 }
 
 // placed is a displaced pod with the cost of moving it.
@@ -28,23 +30,27 @@ type placed struct {
 // rate is the saving per hour for each dollar of disruption.
 func (t *trial) rate() float64 { return t.move.SavedPerHour / (t.move.DisruptionCost + 1e-6) }
 
-// try packs the pods of a set elsewhere, on new nodes too if launch is set, and weighs
-// the result.
-func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, error) {
+// displace begins a trial with the pods of a set.
+func (h *hunt) displace(set []*member) *trial {
 	h.tried++
 	t := &trial{set: set}
-	price, podCost := 0.0, 0.0
 	for _, m := range set {
-		price += m.Node.Price
+		t.price += m.Node.Price
 		t.move.Remove = append(t.move.Remove, m.Node.Name)
 		for _, k := range m.movable {
 			p := m.successor(k)
 			t.pods = append(t.pods, placed{p, m.costs[k]})
 			t.move.Pods = append(t.move.Pods, p)
-			podCost += m.costs[k]
+			t.move.DisruptionCost += m.costs[k]
 		}
 	}
-	plan, err := h.place(ctx, t.move.Pods, set, price, launch)
+	return t
+}
+
+// try packs the pods of a set elsewhere and weighs the result.
+func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
+	t := h.displace(set)
+	plan, err := h.place(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +59,7 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		t.why = "time ran out"
 		return t, nil //nolint:nilerr // it is a reason and not a failure
 	case plan.Stats.TooDear:
-		t.why = fmt.Sprintf("its pods would have no place for less: replacing it saves less than the minimum of $%.4f/h", h.leastSaving(price))
+		t.why = fmt.Sprintf("its pods would have no place for less: replacing it saves less than the minimum of $%.4f/h", h.leastSaving(t.price))
 		return t, nil
 	case len(plan.Unplaced) > 0:
 		t.why = fmt.Sprintf("%d of its pods would have no place for less: %s", len(plan.Unplaced), plan.Unplaced[0].Message)
@@ -62,16 +68,24 @@ func (h *hunt) try(ctx context.Context, set []*member, launch bool) (*trial, err
 		t.why = "a replacement's price is not known"
 		return t, nil
 	}
-	t.move.Launch, t.move.Bindings = plan.Nodes, plan.Bindings
-	t.move.SavedPerHour = price - plan.Cost
-	t.move.RiskPerHour = h.fleet.riskTaken(set, plan.Nodes) * h.options.InterruptionCost
-	t.move.DisruptionCost = podCost + plan.Cost*h.options.LaunchOverlap.Hours()
-	t.why = h.weigh(t, price)
-	if t.why == "" {
-		keepSaving(&t.move)
-		t.move.Why = describe(t, plan.Cost)
-	}
+	h.judge(t, plan.Nodes, plan.Bindings)
 	return t, nil
+}
+
+// judge completes a trial with the places of its pods, and says what it is worth.
+func (h *hunt) judge(t *trial, launch []packing.PlannedNode, bindings []packing.Binding) {
+	t.move.Launch, t.move.Bindings = launch, bindings
+	cost := 0.0
+	for i := range launch {
+		cost += launch[i].Price
+	}
+	t.move.SavedPerHour = t.price - cost
+	t.move.RiskPerHour = h.fleet.riskTaken(t.set, launch) * h.options.InterruptionCost
+	t.move.DisruptionCost += cost * h.options.LaunchOverlap.Hours()
+	if t.why = h.weigh(t); t.why == "" {
+		keepSaving(&t.move)
+		t.move.Why = describe(t, cost)
+	}
 }
 
 // successor is a pod of the node as it will be elsewhere.
@@ -87,22 +101,18 @@ func (m *member) successor(k int) packing.Pod {
 // may be spent, the packer gives up unless the nodes that stay have room for all.
 const nothing = 1e-9
 
-// place packs pods on the nodes that stay, and only if those have no room for all,
-// and launch is set, on new ones too.
-func (h *hunt) place(ctx context.Context, pods []packing.Pod, set []*member, price float64, launch bool) (packing.Plan, error) {
-	if slices.ContainsFunc(pods, spreads) {
-		// Zones in which a node could be bought count for the spread.
-		most := nothing
-		if launch {
-			most = price - h.leastSaving(price)
+// place packs the pods of a trial on the nodes that stay, and only if those have no room for
+// all, on new ones too.
+func (h *hunt) place(ctx context.Context, t *trial) (packing.Plan, error) {
+	nodes, most := h.fleet.standing(t.set), t.price-h.leastSaving(t.price)
+	// Zones in which a node could be bought count for the spread.
+	if !slices.ContainsFunc(t.move.Pods, spreads) {
+		plan, err := h.fleet.solve(ctx, t.move.Pods, nodes, nil, nothing)
+		if err != nil || len(plan.Unplaced) == 0 || ctx.Err() != nil {
+			return plan, err
 		}
-		return h.fleet.solve(ctx, pods, set, h.pools(price), most)
 	}
-	plan, err := h.fleet.solve(ctx, pods, set, nil, nothing)
-	if err != nil || len(plan.Unplaced) == 0 || !launch || ctx.Err() != nil {
-		return plan, err
-	}
-	return h.fleet.solve(ctx, pods, set, h.pools(price), price-h.leastSaving(price))
+	return h.fleet.solve(ctx, t.move.Pods, nodes, h.pools(t.price), most)
 }
 
 // spreads tells whether a pod must be spread over domains larger than a node.
@@ -128,7 +138,8 @@ func (h *hunt) leastSaving(price float64) float64 {
 }
 
 // weigh says why a move does not pay, or "".
-func (h *hunt) weigh(t *trial, price float64) string {
+func (h *hunt) weigh(t *trial) string {
+	price := t.price
 	risk := max(0, t.move.RiskPerHour)
 	saved := t.move.SavedPerHour - risk
 	switch {

@@ -97,8 +97,8 @@ type Candidate struct {
 
 // Plan is a list of moves that may be carried out one after another.
 type Plan struct {
-	// Moves, best saving per disruption first. Each holds given that those
-	// before it were carried out.
+	// Moves, best saving per disruption first as far as rules between pods allow.
+	// Each holds given that those before it were carried out.
 	Moves []Move
 	// Kept says why each node that stays does so, in the order of Candidates.
 	Kept []Kept

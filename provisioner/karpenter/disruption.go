@@ -70,7 +70,7 @@ func (c *consolidationMethod) ComputeCommands(ctx context.Context, budgets map[s
 		return nil, ignoreNotSynced(err)
 	}
 	cost, demand := first.costAndDemand()
-	if until, held := c.restraint.Held(c.cfg.Clock.Now(), cost, demand); held {
+	if until, held := c.restraint.Held(c.cfg.Clock.Now(), cost, demand, len(first.Moving) > 0); held {
 		c.explainHeld(ctx, first, plan, until)
 		return nil, nil
 	}

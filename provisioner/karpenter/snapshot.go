@@ -61,13 +61,13 @@ func (s *Snapshot) Pod(i int) *corev1.Pod { return s.Problem.Pods[i].Pod }
 // State returns Karpenter's view of a node or claim of the snapshot, or nil where the cloud has not answered the claim yet.
 func (s *Snapshot) State(name string) *state.StateNode { return s.states[name] }
 
-// costAndDemand is what the nodes that stay cost in USD per hour, as far as prices are known, and the CPU in cores that pods
-// request, wherever they are.
+// costAndDemand is what the nodes that stay cost in USD per hour, as far as prices are known, and what pods request, wherever
+// they are: cores, and 8 GiB of memory as one, which is about what they cost.
 func (s *Snapshot) costAndDemand() (cost, demand float64) {
 	add := func(pods []packing.Pod) {
 		for i := range pods {
 			if !pods[i].Daemon {
-				demand += pods[i].Requests.Cpu().AsApproximateFloat64()
+				demand += pods[i].Requests.Cpu().AsApproximateFloat64() + pods[i].Requests.Memory().AsApproximateFloat64()/(8<<30)
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"supercargo.dev/provisioner/packing"
 	"supercargo.dev/provisioner/packing/oracle"
 )
@@ -31,6 +33,27 @@ func TestTheOrderListsEveryPlacedPodOnce(t *testing.T) {
 	got := slices.Sorted(slices.Values(plan.Order))
 	if !slices.Equal(placed, got) || len(got) != len(p.Pods)-len(plan.Unplaced) {
 		t.Errorf("the order lists %d pods, %d are placed", len(got), len(placed))
+	}
+}
+
+// Whoever carries a plan out in parts may let pods of a class change places, but no others.
+func TestPodsOfOneClassAskForTheSame(t *testing.T) {
+	p, plan := crossed(t)
+	first := map[int]int{}
+	for i, class := range plan.Classes {
+		k, seen := first[class]
+		if !seen {
+			first[class] = i
+			continue
+		}
+		a, b := p.Pods[k].Spec, p.Pods[i].Spec
+		if !equality.Semantic.DeepEqual(a.Containers[0].Resources, b.Containers[0].Resources) ||
+			!equality.Semantic.DeepEqual(a.TopologySpreadConstraints, b.TopologySpreadConstraints) || !equality.Semantic.DeepEqual(a.Affinity, b.Affinity) {
+			t.Fatalf("%s and %s are of one class and differ", p.Pods[k].Name, p.Pods[i].Name)
+		}
+	}
+	if len(plan.Classes) != len(p.Pods) || len(first) < 2 || len(first) == len(p.Pods) {
+		t.Errorf("%d pods have %d classes, of %d pods", len(plan.Classes), len(first), len(p.Pods))
 	}
 }
 

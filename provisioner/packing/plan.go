@@ -44,6 +44,12 @@ func (s *solver) plan(ctx context.Context) Plan {
 	}
 	slices.SortStableFunc(out.Nodes, func(a, b PlannedNode) int { return cmp.Compare(a.Pods[0], b.Pods[0]) })
 	out.Order = s.assign.order(placed)
+	out.Classes = make([]int, len(placed))
+	for i, c := range s.c.classes {
+		for _, pod := range c.pods {
+			out.Classes[pod] = i
+		}
+	}
 	out.Unplaced = s.unplaced(ctx, taken)
 	s.priceDropped()
 	s.bound(&out)

@@ -203,6 +203,8 @@ type Plan struct {
 	// Order lists the placed pods so that kube-scheduler accepts each of them on its node after those before it.
 	// Spread and affinity constraints bind when a pod is scheduled; in another order some pods might be refused.
 	Order []int
+	// Classes holds a number for each pod of the problem. Pods of one number may change places.
+	Classes []int
 	// Cost of Nodes in USD per hour. A node of unknown price counts as zero
 	// here, and Stats.UnknownPrices counts such nodes.
 	Cost float64

@@ -45,7 +45,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 		Cases: []string{karpenterMix, realSpot, realOnDemand, openb, growth},
 	})}
 	f.IntVar(&s.nodes, "nodes", 0, "about how many nodes a cluster has (default 500, 60 with --short; with --pods a tenth of the pods)")
-	f.DurationVar(&s.patience, "patience", 0, "computing time after which Karpenter is stopped between two commands (default 10m, 6s with --short); the table says where it was")
+	f.DurationVar(&s.patience, "patience", 0, "computing time after which Karpenter is stopped between two commands (default 1m, 6s with --short); the table says where it was")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func parse(args []string, errs io.Writer) (*settings, error) {
 		s.Runs = pick(s.Short, 1, 3)
 	}
 	if s.patience == 0 {
-		s.patience = pick(s.Short, 6*time.Second, 10*time.Minute)
+		s.patience = pick(s.Short, 6*time.Second, time.Minute)
 	}
 	return s, nil
 }

@@ -32,7 +32,7 @@ func Unrestrained() consolidation.Options {
 }
 
 // longest is the time budget up to which a search that found nothing is given twice the time.
-const longest = time.Minute
+const longest = 8 * time.Second
 
 // Next searches. A search that found nothing because its time was over is repeated with twice the time, so that what the
 // engine comes to depends on the machine and its load in the time that it takes only. It is settled when nothing was found

@@ -1,6 +1,7 @@
 package consolidation_test
 
 import (
+	"math"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,5 +66,31 @@ func TestAPodThatCannotMoveHoldsUpNoOtherNode(t *testing.T) {
 	keptBecause(t, plan, s.Candidates[0].Name, "kept because")
 	if len(plan.Moves) < 7 {
 		t.Errorf("%d moves, want at least 7", len(plan.Moves))
+	}
+}
+
+// Pods without rules between them can go in any order, so the nodes that save most for each pod go first: whoever stops half
+// way has saved most with the least moved.
+func TestWhatSavesMostPerPodMovedGoesFirst(t *testing.T) {
+	for seed := range uint64(3) {
+		s := fragmented(40, seed+1)
+		s.Pools = nil
+		last := math.Inf(1)
+		for i, m := range search(t, s).Moves {
+			rate := m.SavedPerHour / float64(len(m.Pods))
+			if rate > last+1e-9 {
+				t.Errorf("seed %d: move %d saves $%.4f/h a pod, the one before it %.4f", seed, i, rate, last)
+			}
+			last = rate
+		}
+	}
+}
+
+// Of more than 1,000 nodes a part is packed at a time; one part after another is carried out.
+func TestALargeClusterIsGivenUpPartByPart(t *testing.T) {
+	s := fragmented(1100, 2)
+	s.Options.MaxMoves = 130
+	if plan := search(t, s); len(plan.Moves) != 130 {
+		t.Errorf("%d moves of %+v, want 130: more than one part has", len(plan.Moves), plan.Stats)
 	}
 }
