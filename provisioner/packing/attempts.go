@@ -90,7 +90,7 @@ type mode struct {
 // variantWork about how many pods are packed anew in all.
 const (
 	variantPods = 300
-	variantWork = 400
+	variantWork = 300
 	maxVariants = 24
 )
 
@@ -119,6 +119,9 @@ func (p *Problem) variants(s *solver, plan *Plan) int {
 	choice := slices.ContainsFunc(s.assign.items, func(it *item) bool { return it.cell != nil })
 	if s.stats.Exact && !choice {
 		return 0
+	}
+	if len(p.Pods) <= fewPods {
+		return maxVariants
 	}
 	return min(maxVariants, int(p.Options.Effort*variantWork)/len(p.Pods))
 }
