@@ -87,10 +87,11 @@ type mode struct {
 }
 
 // variantPods is the number of pods beyond which only one variant is tried, and
-// variantWork about how many pods are packed anew in all.
+// variantWork, over the square of the number of pods, how many are tried: nodes that few pods
+// share are worth more of them.
 const (
 	variantPods = 300
-	variantWork = 400
+	variantWork = 60_000
 	maxVariants = 24
 )
 
@@ -120,7 +121,10 @@ func (p *Problem) variants(s *solver, plan *Plan) int {
 	if s.stats.Exact && !choice {
 		return 0
 	}
-	return min(maxVariants, int(p.Options.Effort*variantWork)/len(p.Pods))
+	if len(p.Pods) <= fewPods {
+		return maxVariants
+	}
+	return min(maxVariants, int(p.Options.Effort*variantWork)/(len(p.Pods)*len(p.Pods)))
 }
 
 // cheaper tells whether a plan is better: by what has no place, then by cost and what it

@@ -47,7 +47,7 @@ func (s *solver) hopeless(p *packer) bool {
 const (
 	workPerPod     = 10
 	smallWork      = 4_000_000
-	smallPerPod    = 5000
+	smallPerPod    = 6000
 	largePods      = 4000
 	largeWorkShare = 0.2
 )

@@ -172,7 +172,7 @@ func (s *solver) round(ctx context.Context, clock *time.Time) {
 	if len(price.kinds) > 0 && s.c.p.Options.Effort > 0 && !s.stats.Exact && !s.hopeless(p) {
 		m := &improver{p: p, rng: s.rng}
 		m.empty(ctx, max(20, len(p.bins)/10))
-		m.recreate(ctx, s.work())
+		m.recreate(ctx, min(s.work(), price.work+int((1-constructShare)*float64(s.work()))))
 		p.shrinkAll()
 		s.stats.Rounds += m.rounds
 	}

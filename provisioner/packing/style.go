@@ -137,9 +137,12 @@ func (o *outcome) better(than *outcome) bool {
 	return o.cost < than.cost-1e-9
 }
 
-// correction is how far a price moves at a time towards what was paid. More is quicker to improve, and
-// sooner has nothing more to gain.
-const correction = 0.2
+// How far a price moves at a time towards what was paid: more is quicker to improve, and sooner has nothing
+// more to gain. Up to variantPods pods a construction takes so little that there are many.
+const (
+	correction      = 0.2
+	smallCorrection = 0.1
+)
 
 // correct moves the price of each kind towards what its pods were bought for, where each
 // has the same part in what its node costs as in what it is worth: kinds that were left
@@ -163,9 +166,13 @@ func (p *packer) correct() {
 			copies[l.it.kind] += float64(l.n)
 		}
 	}
+	step := correction
+	if len(p.c.p.Pods) <= variantPods {
+		step = smallCorrection
+	}
 	for k := range y {
 		if copies[k] > 0 {
-			y[k] += correction * (paid[k]/copies[k] - y[k])
+			y[k] += step * (paid[k]/copies[k] - y[k])
 		}
 	}
 	p.sortKinds()
