@@ -70,8 +70,8 @@ TEST_UNIT = $(GOTEST) -json -p $(PARALLEL) $(UNIT_PACKAGES)
 TEST_RACE = CGO_ENABLED=1 $(GOTEST) -json -p $(PARALLEL) -short -race $(RACE_PACKAGES)
 # -count=1: the binaries that these tests start are no input that go test's cache knows of.
 # Scenarios mostly wait for controllers that look every few seconds (all of them take 7 minutes of processor time), so more of them run
-# at a time than there are cores.
-TEST_INTEGRATION = $(GOTEST) -json -p $(PARALLEL) -parallel 6 -count=1 $(INTEGRATION_PACKAGES)
+# at a time than there are cores; of one package only, since more would make components late that the scenarios give seconds.
+TEST_INTEGRATION = $(GOTEST) -json -p 1 -parallel 4 -count=1 $(INTEGRATION_PACKAGES)
 TEST_NODE = $(GOTEST) -json -count=1 $(NODE_PACKAGES)
 # The module of benchmarks has tests of its own arithmetic and readers.
 TEST_BENCH = $(subst go test,go -C e2e/bench test,$(GOTEST)) -json -p $(PARALLEL) ./...
