@@ -3,6 +3,7 @@ package consolidation
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -32,15 +33,14 @@ type target struct {
 // comes of letting single nodes near it change sides. Each trial is one packing of all
 // displaced pods, not a guess: room that no pod fits into counts as lost.
 func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
-	line := slices.DeleteFunc(h.fleet.byPromise(), func(m *member) bool { return m.took || !h.rule(m) })
+	line := slices.DeleteFunc(h.fleet.byPromise(), func(m *member) bool { return m.took || m.stuck || !h.rule(m) })
 	for _, m := range line {
 		m.dear = h.fleet.dear(m, weight)
 	}
 	slices.SortStableFunc(line, func(a, b *member) int { return cmp.Compare(b.dear, a.dear) })
-	number := h.fleet.dispensable(line)
 	pools := h.pools(math.Inf(1))
 	if len(line) > maxSwept {
-		return h.slice(ctx, line[:number], pools, weight)
+		return h.slice(ctx, line[:h.fleet.dispensable(line)], pools, weight)
 	}
 	// The rest of the time is for carrying it out.
 	ctx, cancel := context.WithTimeout(ctx, h.options.TimeBudget/aimPart)
@@ -54,7 +54,12 @@ func (h *hunt) aim(ctx context.Context, weight float64) (*target, error) {
 		best = t
 		return true, nil
 	}
-	for _, n := range sizes(number, len(line)) {
+	// All of them first: that finds the nodes that cannot leave.
+	if _, err := look(line); err != nil {
+		return nil, err
+	}
+	line = slices.DeleteFunc(line, func(m *member) bool { return m.stuck })
+	for _, n := range sizes(h.fleet.dispensable(line), len(line)) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -144,26 +149,38 @@ func (h *hunt) swap(ctx context.Context, line, set []*member, look func([]*membe
 	return nil
 }
 
-// sizes are the numbers of leaving nodes that are tried: around the number that the
-// rest would have room for if all of it could be used, and all.
+// sizes are the numbers of leaving nodes that are tried beside all: around the number that
+// the rest would have room for if all of it could be used.
 func sizes(base, all int) []int {
 	var out []int
 	for _, share := range []float64{1, 0.94, 0.97, 1.03, 1.06, 1.12, 1.2, 1.4} {
-		if n := min(all, int(math.Round(float64(base)*share))); !slices.Contains(out, n) {
+		if n := int(math.Round(float64(base) * share)); n < all && !slices.Contains(out, n) {
 			out = append(out, n)
 		}
-	}
-	if !slices.Contains(out, all) {
-		out = append(out, all)
 	}
 	return out
 }
 
-// without packs the pods of a set of nodes anew.
+// without packs the pods of a set of nodes anew. Nodes with a pod that has no other place
+// stay: one such pod is no reason to leave the others where they are.
 func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool, weight float64) (*target, error) {
+	for {
+		t, err := h.pack(ctx, slices.DeleteFunc(slices.Clone(set), func(m *member) bool { return m.stuck }), pools, weight)
+		if err != nil || len(t.plan.Unplaced) == 0 {
+			return t, err
+		}
+		if found, err := h.stick(ctx, t, pools); err != nil || !found {
+			return t, err
+		}
+	}
+}
+
+// pack packs the pods of a set of nodes on the others and on new ones.
+func (h *hunt) pack(ctx context.Context, set []*member, pools []packing.Pool, weight float64) (*target, error) {
 	// Of pods that are equal, the packer puts the first on nodes that stay: so fewer of the
 	// nodes that save most have to wait for new ones.
-	t := &target{set: slices.SortedStableFunc(slices.Values(set), bySaving), cost: h.fleet.cost()}
+	slices.SortStableFunc(set, bySaving)
+	t := &target{set: set, cost: h.fleet.cost()}
 	var pods []packing.Pod
 	for i, m := range t.set {
 		t.cost += weight*m.moving()/h.options.Horizon.Hours() - m.Node.Price
@@ -181,6 +198,37 @@ func (h *hunt) without(ctx context.Context, set []*member, pools []packing.Pool,
 		t.cost = math.Inf(1)
 	}
 	return t, nil
+}
+
+// stickTests is of how many nodes it is found out after one packing whether they have such a
+// pod. When pods have no place because room lacks, there are as many as nodes.
+const stickTests = 20
+
+// stick marks the nodes of a target whose pods would have no place even if all others stayed,
+// and tells whether there are any. Each node is looked at once.
+func (h *hunt) stick(ctx context.Context, t *target, pools []packing.Pool) (bool, error) {
+	lost := map[*member][]packing.Pod{}
+	for _, u := range t.plan.Unplaced {
+		m := t.set[t.from[u.Pod]]
+		lost[m] = append(lost[m], t.pods[u.Pod].Pod)
+	}
+	found, tests := false, 0
+	for _, m := range t.set {
+		if lost[m] == nil || m.loose || tests == stickTests {
+			continue
+		}
+		tests++
+		plan, err := h.fleet.solve(ctx, lost[m], h.fleet.standing([]*member{m}), pools, 0)
+		if err != nil || ctx.Err() != nil {
+			return false, err
+		}
+		m.stuck, m.loose = len(plan.Unplaced) > 0, len(plan.Unplaced) == 0
+		if m.stuck {
+			found = true
+			m.fruitless = fmt.Sprintf("%d of its pods have no other place: %s", len(plan.Unplaced), plan.Unplaced[0].Message)
+		}
+	}
+	return found, nil
 }
 
 // bySaving orders nodes by their price for the cost of moving all their pods, most first.

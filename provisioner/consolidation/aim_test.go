@@ -1,6 +1,7 @@
 package consolidation_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -66,6 +67,27 @@ func TestAPodThatCannotMoveHoldsUpNoOtherNode(t *testing.T) {
 	keptBecause(t, plan, s.Candidates[0].Name, "kept because")
 	if len(plan.Moves) < 7 {
 		t.Errorf("%d moves, want at least 7", len(plan.Moves))
+	}
+}
+
+// Neither do such pods keep the others from becoming the cluster that costs least: with them they end as they would beside nodes
+// that nobody may touch.
+func TestPodsThatCannotMoveCostNoSavingElsewhere(t *testing.T) {
+	for _, pinned := range []int{1, 8} {
+		with, beside := fragmented(30, 1), fragmented(30, 1)
+		for i := range pinned {
+			name := fmt.Sprintf("pinned-%d", i)
+			c := candidate(name, m("xlarge", 2), "a", pod("odd", 10, 10))
+			c.Pods[0].Spec.NodeSelector = map[string]string{corev1.LabelHostname: name}
+			with.Candidates = append(with.Candidates, c)
+			c.Blocked = "nobody may touch it"
+			beside.Candidates = append(beside.Candidates, c)
+		}
+		got, want := search(t, with), search(t, beside)
+		keptBecause(t, got, "pinned-0", "no other place")
+		if got.After > 1.01*want.After {
+			t.Errorf("%d pods: costs $%.4f/h after the moves, want $%.4f/h as beside nodes that are left alone", pinned, got.After, want.After)
+		}
 	}
 }
 

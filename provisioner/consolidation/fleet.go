@@ -38,6 +38,8 @@ type member struct {
 	anew    map[*corev1.Pod]corev1.ResourceList // see Candidate.Anew
 	gone    bool
 	leaving bool    // see hunt.carry
+	stuck   bool    // has a pod without another place, see hunt.stick
+	loose   bool    // has none
 	took    bool    // pods of nodes given up
 	dear    float64 // see fleet.dear
 	kept    string  // why it stays, "" while undecided
