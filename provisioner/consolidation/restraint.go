@@ -15,6 +15,9 @@ const (
 	realisedShare = 0.5
 	// demandNoise is the share by which demand may change and counts as unchanged.
 	demandNoise = 0.01
+	// demandBurst is the share by which demand must have risen for a while to make savings unknowable: the nodes bought for a
+	// batch of Jobs outlast it.
+	demandBurst = 0.1
 	// holdBase is how long consolidation is held back after a first failure; it doubles with each further one up to holdMax.
 	holdBase = time.Minute
 	holdMax  = time.Hour
@@ -35,17 +38,19 @@ type series struct {
 	began          time.Time
 	busy           time.Time // when pods were last seen waiting to be moved
 	cost, promised float64
-	demand         float64
+	demand, peak   float64
 }
 
 // Held judges the moves of the past, and reports until when no further ones should be made. Cost is what the nodes that stay
 // cost in USD per hour, demand what pods request, in any unit that is always the same. Underway says that pods still wait on
 // nodes that are given up.
 //
-// A series is not judged when demand has grown since it began: then nodes are bought for a reason. When demand has shrunk,
-// savings prove nothing, for nodes may have gone because they were empty, but the want of savings does.
+// A series is not judged when demand has grown since it began, or was much higher for a while: then nodes are bought for a
+// reason. When demand has shrunk, savings prove nothing, for nodes may have gone because they were empty, but the want of
+// savings does.
 func (r *Restraint) Held(now time.Time, cost, demand float64, underway bool) (until time.Time, held bool) {
 	if s := r.series; s != nil {
+		s.peak = max(s.peak, demand)
 		if underway {
 			s.busy = now
 		}
@@ -59,7 +64,7 @@ func (r *Restraint) Held(now time.Time, cost, demand float64, underway bool) (un
 
 func (r *Restraint) judge(s *series, now time.Time, cost, demand float64) {
 	switch {
-	case demand > s.demand*(1+demandNoise):
+	case demand > s.demand*(1+demandNoise), s.peak > s.demand*(1+demandBurst):
 	case s.cost-cost < realisedShare*s.promised:
 		// 2^6 minutes are above holdMax; the bound keeps the shift from overflowing.
 		r.until = now.Add(min(holdMax, holdBase<<min(r.failures, 6)))

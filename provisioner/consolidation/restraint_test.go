@@ -63,6 +63,12 @@ func TestRestraint(t *testing.T) {
 		"nodes bought because demand grew are no failure": {
 			at(0, 1.0, 10, 0.3, 0), at(2*time.Minute, 1.5, 15, 0, 0),
 		},
+		"nodes that outlast a batch are no failure": {
+			at(0, 1.0, 10, 0.3, 0), at(time.Minute, 1.5, 15, 0, 0), at(2*time.Minute, 1.5, 10, 0, 0),
+		},
+		"demand that wavers excuses nothing": {
+			at(0, 1.0, 10, 0.3, 0), at(time.Minute, 1.0, 10.5, 0, 0), at(2*time.Minute, 1.0, 10, 0, time.Minute),
+		},
 		"moves are not judged before they can have ended": {
 			at(0, 1.0, 10, 0.3, 0), at(119*time.Second, 1.2, 10, 0, 0),
 		},
