@@ -125,23 +125,37 @@ func buildOffers(c *compiled, kinds []*kind) []offer {
 	}
 	slices.SortStableFunc(all, func(a, b offer) int { return cmp.Compare(a.cost, b.cost) })
 	var kept []offer
+	var most []vec // of each block of kept, the largest free amounts
 	for _, o := range all {
-		if !slices.ContainsFunc(kept, func(k offer) bool { return c.beats(k, o, kinds, penalised) }) {
-			kept = append(kept, o)
+		free := c.t.all[o.slot].free
+		beaten := false
+		for i := 0; i < len(most) && !beaten; i++ {
+			block := kept[i*offerBlock : min(len(kept), (i+1)*offerBlock)]
+			beaten = free.fits(most[i]) && slices.ContainsFunc(block, func(k offer) bool { return c.beats(k, o, kinds, penalised) })
+		}
+		if beaten {
+			continue
+		}
+		if len(kept)%offerBlock == 0 {
+			most = append(most, free.clone())
+		}
+		kept = append(kept, o)
+		for r, x := range free {
+			last := most[len(most)-1]
+			last[r] = max(last[r], x)
 		}
 	}
 	return kept
 }
 
+// offerBlock is how many offers are passed over at once where none is as large as what they are compared with. There are
+// thousands of offers, and the dearer of two is mostly the larger.
+const offerBlock = 32
+
 // beats tells whether a holds whatever b holds, for no more.
 func (c *compiled) beats(a, b offer, kinds []*kind, penalised bool) bool {
 	x, y := &c.t.all[a.slot], &c.t.all[b.slot]
-	for r := range x.free {
-		if x.free[r] < y.free[r] {
-			return false
-		}
-	}
-	if a.cost > b.cost || x.priced != y.priced || len(x.ports) > 0 || !a.kinds.contains(b.kinds) {
+	if !y.free.fits(x.free) || a.cost > b.cost || x.priced != y.priced || len(x.ports) > 0 || !a.kinds.contains(b.kinds) {
 		return false
 	}
 	if x.pool != y.pool && (len(c.t.pools[x.pool].names) > 0 || c.needsMinValues(x.pool)) {
