@@ -4,11 +4,16 @@ import "slices"
 
 // check recounts the domains from where pods really are, and takes out pods whose
 // spread constraints do not hold. Assignment takes only steps that kube-scheduler
-// could take, so that there is an order in which all constraints hold, but for two
+// could take, so that there is an order in which all constraints hold, but for three
 // things: nodes bought for other pods may open domains in which it did not count
-// the pods, and pods that found no room may have left theirs. Only constraints to
-// which that happened are checked.
+// the pods, pods that found no room may have left theirs, and pods may wait there
+// still when time ran out. Only constraints to which that happened are checked.
 func (s *solver) check() {
+	for _, it := range s.assign.items {
+		if it.todo > 0 && it.cell != nil {
+			s.disturb(it.u)
+		}
+	}
 	counts := s.recount()
 	for again := true; again; {
 		again = false

@@ -254,3 +254,34 @@ func TestAPlanCutShortIsValid(t *testing.T) {
 		}
 	}
 }
+
+// fuse is a context that ends when it has been asked so many times whether it has.
+type fuse struct {
+	context.Context
+
+	left int
+}
+
+func (f *fuse) Err() error {
+	if f.left--; f.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func TestAPlanCutShortAnywhereKeepsAllRules(t *testing.T) {
+	for after := range 25 {
+		p := packing.Problem{Pods: deployments(250, uint64(5+after%5)), Pools: []packing.Pool{pool("default", listed(true))}, DaemonSets: daemonSets()}
+		plan, err := packing.SolveOnce(&fuse{t.Context(), after}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		violations, err := oracle.Check(t.Context(), &p, &plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range violations {
+			t.Errorf("ended when asked for the %dth time: %s", after+1, v)
+		}
+	}
+}
