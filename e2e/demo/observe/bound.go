@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,10 +17,6 @@ import (
 	"supercargo.dev/provisioner/packing"
 	"supercargo.dev/recommender/demand"
 )
-
-// boundBudget is the time that the search for a bound may take. A bound is valid whenever it is asked for, and lower when the search is
-// cut short, so there is more than an idle machine should need.
-const boundBudget = 20 * time.Second
 
 // Shelf is what may be bought: the part of a region that a NodePool allows.
 type Shelf struct {
@@ -35,7 +30,7 @@ func LowerBound(ctx context.Context, shelf Shelf, prices *sim.Prices, pods []*co
 	p := packing.Problem{
 		Pools: []packing.Pool{shelf.pool(prices)},
 		// Only the bound is wanted: no time is spent on a better plan.
-		Options: packing.Options{TimeBudget: boundBudget, Effort: -1},
+		Options: packing.Options{Effort: -1},
 	}
 	for _, d := range daemons {
 		p.DaemonSets = append(p.DaemonSets, &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec})
@@ -59,7 +54,11 @@ func LowerBound(ctx context.Context, shelf Shelf, prices *sim.Prices, pods []*co
 		return 0, fmt.Errorf("bounding the cost of %d pods: %d have no place, such as pod %s: %s", len(p.Pods), len(plan.Unplaced),
 			p.Pods[plan.Unplaced[0].Pod].Name, plan.Unplaced[0].Message)
 	}
-	return plan.LowerBound, nil
+	bound, err := packing.Bound(p, &plan)
+	if err != nil {
+		return 0, fmt.Errorf("bounding the cost of %d pods, %w", len(p.Pods), err)
+	}
+	return bound, nil
 }
 
 // terms keep a pod off spot where it says so itself.
