@@ -26,21 +26,25 @@ const (
 func (p *packer) choose(remaining float64) (lpColumn, int) {
 	if p.again > 0 {
 		p.again--
-		if col, o, ratio := p.best(p.recent, remaining); o >= 0 && ratio >= p.lastRatio-recentDrop {
+		enough := math.Inf(1)
+		if len(p.c.p.Pods) >= largePods {
+			enough = p.lastRatio
+		}
+		if col, o, ratio := p.best(p.recent, remaining, enough); o >= 0 && ratio >= p.lastRatio-recentDrop {
 			return col, o
 		}
 	}
 	p.recent = p.recent[:0]
-	col, o, ratio := p.best(p.sized(remaining), remaining)
+	col, o, ratio := p.best(p.sized(remaining), remaining, math.Inf(1))
 	p.remember()
 	if o >= 0 && ratio < wellFilled {
-		if c, smaller, r := p.best(p.smaller(p.price.offers[o].cost), remaining); r > ratio {
+		if c, smaller, r := p.best(p.smaller(p.price.offers[o].cost), remaining, math.Inf(1)); r > ratio {
 			col, o, ratio = c, smaller, r
 		}
 		p.remember()
 	}
 	if o < 0 {
-		col, o, ratio = p.best(p.price.hot, remaining)
+		col, o, ratio = p.best(p.price.hot, remaining, math.Inf(1))
 	}
 	p.again, p.lastRatio = recentTimes, ratio
 	return col, o
@@ -101,7 +105,8 @@ func (p *packer) smaller(below float64) []int {
 	return p.candidates
 }
 
-func (p *packer) best(offers []int, remaining float64) (lpColumn, int, float64) {
+// best looks for the offer of which a fill is worth most per dollar, and for no other once one is worth enough.
+func (p *packer) best(offers []int, remaining, enough float64) (lpColumn, int, float64) {
 	var best lpColumn
 	at, ratio := -1, 0.0
 	p.seen = p.seen[:0]
@@ -119,7 +124,9 @@ func (p *packer) best(offers []int, remaining float64) (lpColumn, int, float64) 
 			p.seen = append(p.seen, rated{o, value / col.cost})
 		}
 		if len(col.index) > 0 && (at < 0 || value/col.cost > ratio) {
-			best, at, ratio = col, o, value/col.cost
+			if best, at, ratio = col, o, value/col.cost; ratio >= enough {
+				break
+			}
 		}
 	}
 	return best, at, ratio

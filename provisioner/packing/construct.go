@@ -311,6 +311,7 @@ func (p *packer) realise(slot int, col lpColumn) (b *bin, whole bool) {
 
 // topUp adds whatever still fits, dearest first.
 func (p *packer) topUp(b *bin) {
+	p.price.work += len(p.order) / 2 // it takes about half as long for each kind as a fill
 	for _, k := range p.order {
 		kd := p.price.kinds[k]
 		if p.kindLeft[k] > 0 && kd.slots.has(b.slot) {

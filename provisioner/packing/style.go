@@ -66,6 +66,15 @@ func (p *packer) construct(ctx context.Context, rng *rand.Rand, work int) {
 	left, kindLeft := slices.Clone(p.left), slices.Clone(p.kindLeft)
 	limits := p.snapshotLimits()
 	y := slices.Clone(p.price.y)
+	p.pilot(ctx, left, kindLeft)
+	reset := func() {
+		copy(p.left, left)
+		copy(p.kindLeft, kindLeft)
+		p.bins, p.limits = nil, limits
+		limits = p.snapshotLimits()
+		clear(p.dead)
+	}
+	reset()
 	listed := styles()
 	var best outcome
 	last := 0
@@ -73,11 +82,7 @@ func (p *packer) construct(ctx context.Context, rng *rand.Rand, work int) {
 		last = -p.price.work
 		if n > 0 {
 			p.correct()
-			copy(p.left, left)
-			copy(p.kindLeft, kindLeft)
-			p.bins, p.limits = nil, limits
-			limits = p.snapshotLimits()
-			clear(p.dead)
+			reset()
 		}
 		switch {
 		case n < len(listed):
@@ -106,6 +111,50 @@ func (p *packer) construct(ctx context.Context, rng *rand.Rand, work int) {
 	copy(p.left, best.left)
 	copy(p.kindLeft, best.kindLeft)
 	clear(p.dead)
+}
+
+// Of so many pods construction is done but once or twice, so that prices are corrected by what it shows for samples of them first,
+// unless the first shows that there is little to correct.
+const (
+	pilotFrom    = 8000
+	pilots       = 6
+	pilotPods    = 500
+	nothingToFix = 1.1
+)
+
+// pilot corrects the prices by constructions for samples of what is left.
+func (p *packer) pilot(ctx context.Context, left, kindLeft []int) {
+	pods, worth := 0, 0.0
+	for k, n := range kindLeft {
+		pods += n
+		worth += float64(n) * p.price.y[k]
+	}
+	if pods < pilotFrom {
+		return
+	}
+	every := pods / pilotPods
+	limits := p.snapshotLimits()
+	for n := 0; n < pilots && ctx.Err() == nil; n++ {
+		clear(p.kindLeft)
+		sample := 0.0
+		for i := range left {
+			p.left[i] = 0
+			if k := p.kindOf(i); k >= 0 {
+				p.account(i, (left[i]+(i+n)%every)/every)
+				sample += float64(p.left[i]) * p.price.y[k]
+			}
+		}
+		p.bins, p.limits = nil, limits
+		limits = p.snapshotLimits()
+		clear(p.dead)
+		p.style, p.again = styles()[n], 0
+		p.buy(ctx)
+		if n == 0 && p.outcome().cost*worth <= nothingToFix*p.price.bound*sample {
+			return
+		}
+		p.correct()
+	}
+	p.again = 0
 }
 
 // outcome is a construction's result.
