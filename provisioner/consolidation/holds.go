@@ -46,6 +46,7 @@ func (h *hunt) holds(ctx context.Context, t *trial) (bool, error) {
 		}}}
 	}
 	plan, err := h.fleet.solve(ctx, pods, nodes, nil, nothing)
+	t.move.Order = plan.Order
 	return err == nil && ctx.Err() == nil && len(plan.Unplaced) == 0, err
 }
 

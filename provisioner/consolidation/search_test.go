@@ -113,6 +113,12 @@ func search(t *testing.T, s consolidation.State) consolidation.Plan {
 		if len(placed) != len(move.Pods) {
 			t.Errorf("move %q places %d of %d displaced pods", move.Why, len(placed), len(move.Pods))
 		}
+		for _, p := range move.Order {
+			delete(placed, p)
+		}
+		if len(move.Order) > 0 && (len(move.Order) != len(move.Pods) || len(placed) > 0) {
+			t.Errorf("move %q orders %d pods of %d, and leaves %d out", move.Why, len(move.Order), len(move.Pods), len(placed))
+		}
 	}
 	if plan.After < plan.LowerBound-1e-9 {
 		t.Errorf("cost after = %.4f is below the lower bound %.4f", plan.After, plan.LowerBound)

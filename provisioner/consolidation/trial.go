@@ -68,6 +68,7 @@ func (h *hunt) try(ctx context.Context, set []*member) (*trial, error) {
 		t.why = "a replacement's price is not known"
 		return t, nil
 	}
+	t.move.Order = plan.Order
 	h.judge(t, plan.Nodes, plan.Bindings)
 	return t, nil
 }

@@ -119,6 +119,9 @@ type Move struct {
 	Pods []packing.Pod
 	// Bindings put displaced pods on nodes that stay; they index Move.Pods.
 	Bindings []packing.Binding
+	// Order lists Pods so that kube-scheduler accepts each in its place after those before it. It is nil where no rule looks
+	// beyond the node, so that any order will do.
+	Order []int
 	// SavedPerHour is the price of Remove less that of Launch, in USD per hour.
 	SavedPerHour float64
 	// RiskPerHour is what further interruptions of the replacements are expected

@@ -60,6 +60,8 @@ type Command struct {
 	Remove []string
 	Launch []Launch
 	Bind   []Binding
+	// Order in which the displaced pods can be put in their places; any, when it is empty.
+	Order []*corev1.Pod
 }
 
 // Change is what a command came to.

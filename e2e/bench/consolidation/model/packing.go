@@ -86,6 +86,15 @@ func (c *Cluster) Violations(ctx context.Context, cmd Command) ([]oracle.Violati
 		packed.Pods = stay
 		problem.Nodes = append(problem.Nodes, packed)
 	}
+	index := map[*corev1.Pod]int{}
+	for i := range problem.Pods {
+		index[problem.Pods[i].Pod] = i
+	}
+	for _, p := range cmd.Order {
+		if i, ok := index[p]; ok {
+			plan.Order = append(plan.Order, i)
+		}
+	}
 	found, err := oracle.Check(ctx, &problem, &plan)
 	if err != nil {
 		return nil, fmt.Errorf("replaying a command, %w", err)

@@ -94,6 +94,9 @@ func translate(m consolidation.Move) model.Command {
 	for _, b := range m.Bindings {
 		out.Bind = append(out.Bind, model.Binding{Pod: m.Pods[b.Pod].Pod, Node: b.Node})
 	}
+	for _, k := range m.Order {
+		out.Order = append(out.Order, m.Pods[k].Pod)
+	}
 	for _, n := range m.Launch {
 		l := model.Launch{InstanceType: n.InstanceType, Zone: n.Zone, CapacityType: n.CapacityType, Labels: n.Labels}
 		for _, i := range n.Pods {
