@@ -25,22 +25,52 @@ func TestASpreadOverZonesThatIsRequiredIsKept(t *testing.T) {
 	w.withProvisioner()
 	zones := w.zones()
 	w.create(nodePool("default", noConsolidation, requiring(corev1.LabelTopologyZone, zones...))...)
-	w.create(deployment("web", 7, "900m", "1Gi", func(p *corev1.PodTemplateSpec) {
-		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.DoNotSchedule,
-			LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
-		}}
-	}))
+	w.create(deployment("web", 7, "900m", "1Gi", spreadOver(corev1.LabelTopologyZone, corev1.DoNotSchedule)))
 	w.eventually("pods run", w.allRun(metav1.NamespaceDefault, 7))
-	count := map[string]int{}
-	for _, p := range w.livePods("web") {
-		count[w.nodeOf(&p).Labels[corev1.LabelTopologyZone]]++
-	}
+	count := w.zonesOf("web")
 	for _, zone := range zones {
 		if n := count[zone]; n < 2 || n > 3 {
 			t.Errorf("7 pods are in zones %v, want 2 or 3 in each of %v", count, zones)
 		}
 	}
+}
+
+// TestPodsThatMustBeSpreadFillOneNodeInEachZone: kube-scheduler counts pods that are nominated to a node as if they ran there, and those of
+// other nodes not at all. Were all nominated at once, it would find each zone ahead of the others, and bind none of them.
+func TestPodsThatMustBeSpreadFillOneNodeInEachZone(t *testing.T) {
+	w := newWorld(t, realStart)
+	w.withProvisioner()
+	zones := w.zones()
+	w.create(nodePool("default", noConsolidation, onlyType("m6i.2xlarge"), requiring(corev1.LabelTopologyZone, zones...))...)
+	const replicas = 36 // 12 fill a node
+	w.create(deployment("web", replicas, "600m", "1Gi", spreadOver(corev1.LabelTopologyZone, corev1.DoNotSchedule)))
+	w.eventually("all pods run", w.allRun(metav1.NamespaceDefault, replicas))
+	w.boughtOnly(len(zones))
+	count := w.zonesOf("web")
+	for _, zone := range zones {
+		if count[zone] != replicas/len(zones) {
+			t.Errorf("pods are in zones %v, want %d in each of %v", count, replicas/len(zones), zones)
+		}
+	}
+}
+
+// spreadOver spreads the pods of a workload as evenly as can be.
+func spreadOver(key string, when corev1.UnsatisfiableConstraintAction) func(*corev1.PodTemplateSpec) {
+	return func(p *corev1.PodTemplateSpec) {
+		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: when, LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
+		}}
+	}
+}
+
+// zonesOf counts the pods of a workload by the zone that they run in.
+func (w *world) zonesOf(app string) map[string]int {
+	w.t.Helper()
+	count := map[string]int{}
+	for _, p := range w.livePods(app) {
+		count[w.nodeOf(&p).Labels[corev1.LabelTopologyZone]]++
+	}
+	return count
 }
 
 // TestReplicasThatRefuseToShareANodeGetOneEach neither more nodes nor fewer.

@@ -54,12 +54,7 @@ func TestConsolidationCutsTheBillWithinDisruptionBudgets(t *testing.T) {
 	// Pods that have just started, and those whose budget allows one eviction, cost twice as much to move.
 	w.withProvisioner("--consolidation-pod-move-cost=0.0001")
 	w.create(nodePool("default")...)
-	spread := func(p *corev1.PodTemplateSpec) {
-		p.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
-			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
-			LabelSelector: &metav1.LabelSelector{MatchLabels: p.Labels},
-		}}
-	}
+	spread := spreadOver(corev1.LabelHostname, corev1.ScheduleAnyway)
 	w.create(deployment("big", 8, "1500m", "2Gi", spread), deployment("web", 6, "300m", "512Mi", spread))
 	w.create(&policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: metav1.NamespaceDefault},

@@ -17,34 +17,43 @@ type Window struct {
 
 // batcher joins triggers into batches.
 type batcher struct {
-	window  Window
-	clock   clock.Clock
-	trigger chan struct{}
+	window         Window
+	clock          clock.Clock
+	trigger, retry chan struct{}
 }
 
 func newBatcher(w Window, clk clock.Clock) *batcher {
-	return &batcher{window: w, clock: clk, trigger: make(chan struct{}, 1)}
+	return &batcher{window: w, clock: clk, trigger: make(chan struct{}, 1), retry: make(chan struct{}, 1)}
 }
 
-// Trigger opens a batch or keeps it open. It never blocks.
-func (b *batcher) Trigger() {
+// Trigger opens a batch or keeps it open, for a pod that has come and may not be the last. It never blocks.
+func (b *batcher) Trigger() { signal(b.trigger) }
+
+// Retry opens a batch where none is open, and keeps none open, for a pod that has lost its place to another. Where one has, more have, and
+// find the places that others leave: it ends after the maximum, or with pods that come. It never blocks.
+func (b *batcher) Retry() { signal(b.retry) }
+
+func signal(c chan<- struct{}) {
 	select {
-	case b.trigger <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
 // Wait returns nil at the end of a batch, and the context's error when the context ends first.
 func (b *batcher) Wait(ctx context.Context) error {
+	window := b.window.Idle
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-b.trigger:
+	case <-b.retry:
+		window = b.window.Max
 	}
 	limit := b.clock.NewTimer(b.window.Max)
 	defer limit.Stop()
 	for {
-		idle := b.clock.NewTimer(b.window.Idle)
+		idle := b.clock.NewTimer(window)
 		select {
 		case <-ctx.Done():
 			idle.Stop()
@@ -56,6 +65,7 @@ func (b *batcher) Wait(ctx context.Context) error {
 			return nil
 		case <-b.trigger:
 			idle.Stop()
+			window = b.window.Idle
 		}
 	}
 }

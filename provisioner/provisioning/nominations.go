@@ -1,14 +1,16 @@
 package provisioning
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,49 +24,115 @@ import (
 // nominations writes planned nodes to pod.status.nominatedNodeName (KEP-5278), where kube-scheduler looks first. A node that
 // is still being bought has no name yet, so its pods are remembered until it has. A restart forgets them; the next round
 // plans the pods again, onto the same claims.
+//
+// Pods that count for each other's spread are nominated to a node one at a time. Kube-scheduler counts a pod that is nominated to a node as
+// if it ran there, but only for that node (RunFilterPluginsWithNominatedPods in pkg/scheduler/framework/runtime): were two of a Deployment
+// nominated in each of its zones, it would find every zone ahead of the others, and bind none of them.
 type nominations struct {
 	client client.Client
 	mu     sync.Mutex
-	pods   map[string][]podRef
-	// nodes are those written on pods that still wait, for restore and opened.
-	nodes map[types.UID]nomination
+	// pods are those that are planned and wait; claims and nodes are the same by where they are to go, one of the two for each.
+	pods          map[client.ObjectKey]*nomination
+	claims, nodes map[string]map[client.ObjectKey]*nomination
 }
 
-type podRef struct {
-	key client.ObjectKey
-	uid types.UID
-}
-
-// nomination is a pod and the node that it is planned on.
+// nomination is a pod and the claim or the node that it is planned on.
 type nomination struct {
-	podRef
-	node string
+	key         client.ObjectKey
+	uid         types.UID
+	claim, node string
+	labels      labels.Set
+	spread      []labels.Selector // of the pods that count for its spread
+	// held is a pod whose turn has not come. It is guarded by the lock; nothing else changes.
+	held bool
 }
 
 func newNominations(c client.Client) *nominations {
-	return &nominations{client: c, pods: map[string][]podRef{}, nodes: map[types.UID]nomination{}}
+	return &nominations{
+		client: c, pods: map[client.ObjectKey]*nomination{},
+		claims: map[string]map[client.ObjectKey]*nomination{}, nodes: map[string]map[client.ObjectKey]*nomination{},
+	}
+}
+
+func toClaim(pod *corev1.Pod, claim string) *nomination {
+	to := &nomination{key: client.ObjectKeyFromObject(pod), uid: pod.UID, claim: claim, labels: pod.Labels}
+	for i := range pod.Spec.TopologySpreadConstraints {
+		c := &pod.Spec.TopologySpreadConstraints[i]
+		if c.WhenUnsatisfiable != corev1.DoNotSchedule {
+			continue
+		}
+		// The API server admits no selector that cannot be read.
+		if s, err := metav1.LabelSelectorAsSelector(c.LabelSelector); err == nil {
+			to.spread = append(to.spread, s)
+		}
+	}
+	return to
+}
+
+func (to nomination) toNode(node string) *nomination {
+	to.claim, to.node, to.held = "", node, true
+	return &to
+}
+
+// counts tells whether one of two pods counts for the spread of the other.
+func (to *nomination) counts(other *nomination) bool {
+	return to.key.Namespace == other.key.Namespace && (to.selects(other) || other.selects(to))
+}
+
+func (to *nomination) selects(other *nomination) bool {
+	return slices.ContainsFunc(to.spread, func(s labels.Selector) bool { return s.Matches(other.labels) })
+}
+
+// put replaces what was planned for a pod. The lock is held.
+func (n *nominations) put(to *nomination) {
+	n.drop(to.key)
+	n.pods[to.key] = to
+	index, name := n.place(to)
+	if index[name] == nil {
+		index[name] = map[client.ObjectKey]*nomination{}
+	}
+	index[name][to.key] = to
+}
+
+// drop forgets what was planned for a pod. The lock is held.
+func (n *nominations) drop(key client.ObjectKey) {
+	to, ok := n.pods[key]
+	if !ok {
+		return
+	}
+	delete(n.pods, key)
+	index, name := n.place(to)
+	if delete(index[name], key); len(index[name]) == 0 {
+		delete(index, name)
+	}
+}
+
+func (n *nominations) place(to *nomination) (index map[string]map[client.ObjectKey]*nomination, name string) {
+	if to.node != "" {
+		return n.nodes, to.node
+	}
+	return n.claims, to.claim
+}
+
+// of is what is planned for a pod, or nil.
+func (n *nominations) of(pod *corev1.Pod) *nomination {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if to := n.pods[client.ObjectKeyFromObject(pod)]; to != nil && to.uid == pod.UID {
+		return to
+	}
+	return nil
 }
 
 // planned remembers the pods of a claim.
 func (n *nominations) planned(claim string, pods []*corev1.Pod) {
-	refs := make([]podRef, 0, len(pods))
-	for _, p := range pods {
-		if p.Spec.NodeName == "" {
-			refs = append(refs, podRef{client.ObjectKeyFromObject(p), p.UID})
-		}
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	// What was planned before no longer holds.
-	moved := make(map[types.UID]bool, len(refs))
-	for _, ref := range refs {
-		moved[ref.uid] = true
-		delete(n.nodes, ref.uid)
+	for _, p := range pods {
+		if p.Spec.NodeName == "" {
+			n.put(toClaim(p, claim))
+		}
 	}
-	for other, before := range n.pods {
-		n.pods[other] = slices.DeleteFunc(before, func(ref podRef) bool { return moved[ref.uid] })
-	}
-	n.pods[claim] = append(n.pods[claim], refs...)
 }
 
 // restore writes the planned node on a pod again after kube-scheduler has cleared it. It does so whenever it finds no pod to
@@ -73,11 +141,8 @@ func (n *nominations) planned(claim string, pods []*corev1.Pod) {
 //
 // While the node takes no pods there is no place to be taken, and the scheduler would clear again what is written: see opened.
 func (n *nominations) restore(ctx context.Context, pod *corev1.Pod) {
-	n.mu.Lock()
-	to, nominated := n.nodes[pod.UID]
-	n.mu.Unlock()
-	if nominated && pod.Status.NominatedNodeName == "" && n.open(ctx, to.node) {
-		n.write(ctx, to)
+	if to := n.of(pod); to != nil && to.node != "" && pod.Status.NominatedNodeName == "" && n.open(ctx, to.node) {
+		n.write(ctx, n.turn(to))
 	}
 }
 
@@ -101,21 +166,49 @@ func isOpen(node *corev1.Node) bool {
 // opened writes a node that takes pods from now on to those of its pods on which it was cleared meanwhile.
 func (n *nominations) opened(ctx context.Context, node string) {
 	n.mu.Lock()
-	var all []nomination
-	for _, to := range n.nodes {
-		if to.node == node {
-			all = append(all, to)
-		}
-	}
+	all := values(n.nodes[node])
 	n.mu.Unlock()
-	all = slices.DeleteFunc(all, func(to nomination) bool {
+	cleared := slices.DeleteFunc(all, func(to *nomination) bool {
 		pod := &corev1.Pod{}
 		return n.client.Get(ctx, to.key, pod) != nil || pod.UID != to.uid || pod.Spec.NodeName != "" || pod.Status.NominatedNodeName == node
 	})
-	n.write(ctx, all...)
+	n.write(ctx, n.turn(cleared...))
 }
 
-// prune forgets pods that no longer wait.
+// values are the nominations of a node or a claim, in an order that is always the same.
+func values(of map[client.ObjectKey]*nomination) []*nomination {
+	out := make([]*nomination, 0, len(of))
+	for _, to := range of {
+		out = append(out, to)
+	}
+	slices.SortFunc(out, func(a, b *nomination) int {
+		return cmp.Or(cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name))
+	})
+	return out
+}
+
+// waits tells whether something is planned for the pod of a name.
+func (n *nominations) waits(key client.ObjectKey) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pods[key] != nil
+}
+
+// left forgets what was planned for the pod of a name, unless that is the pod with this UID, and nominates those whose turn it is then.
+func (n *nominations) left(ctx context.Context, key client.ObjectKey, unless types.UID) {
+	n.mu.Lock()
+	to := n.pods[key]
+	if to == nil || to.uid == unless {
+		n.mu.Unlock()
+		return
+	}
+	n.drop(key)
+	next := slices.DeleteFunc(values(n.nodes[to.node]), func(other *nomination) bool { return !other.held || !other.counts(to) })
+	n.mu.Unlock()
+	n.write(ctx, n.turn(next...))
+}
+
+// prune forgets pods that were planned on nodes and no longer wait.
 func (n *nominations) prune(s *karpenter.Snapshot) {
 	waiting := make(map[types.UID]bool, s.Pending)
 	for i := range s.Pending {
@@ -126,64 +219,55 @@ func (n *nominations) prune(s *karpenter.Snapshot) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	maps.DeleteFunc(n.nodes, func(uid types.UID, _ nomination) bool { return !waiting[uid] })
+	for key, to := range n.pods {
+		if to.node != "" && !waiting[to.uid] {
+			n.drop(key)
+		}
+	}
 }
 
 // places are the nodes and claims that pods were planned on, by the pods' UIDs.
 func (n *nominations) places() map[types.UID]string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := make(map[types.UID]string, len(n.nodes))
-	for claim, refs := range n.pods {
-		for _, ref := range refs {
-			out[ref.uid] = claim
-		}
-	}
-	for uid, to := range n.nodes {
-		out[uid] = to.node
+	out := make(map[types.UID]string, len(n.pods))
+	for _, to := range n.pods {
+		_, out[to.uid] = n.place(to)
 	}
 	return out
 }
 
 // awaited says whether a pod was planned on a node that takes no pods yet, or on a claim.
-func (n *nominations) awaited(ctx context.Context, pod types.UID) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if to, ok := n.nodes[pod]; ok {
-		return !n.open(ctx, to.node)
-	}
-	for _, refs := range n.pods {
-		if slices.ContainsFunc(refs, func(ref podRef) bool { return ref.uid == pod }) {
-			return true
-		}
-	}
-	return false
+func (n *nominations) awaited(ctx context.Context, pod *corev1.Pod) bool {
+	to := n.of(pod)
+	return to != nil && (to.node == "" || !n.open(ctx, to.node))
 }
 
 // forget drops a claim.
 func (n *nominations) forget(claim string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.pods, claim)
+	for key := range n.claims[claim] {
+		n.drop(key)
+	}
 }
 
 // registered writes the node of a claim on the pods planned for it. Best while the node is still closed to pods: kube-scheduler keeps
 // the room of nominated pods free, and pods of other nodes, which are there earlier or later, take what is not.
 func (n *nominations) registered(ctx context.Context, claim, node string) {
 	n.mu.Lock()
-	refs := n.pods[claim]
-	delete(n.pods, claim)
-	n.mu.Unlock()
-	all := make([]nomination, 0, len(refs))
-	for _, ref := range refs {
-		all = append(all, nomination{ref, node})
+	all := values(n.claims[claim])
+	for i, to := range all {
+		all[i] = to.toNode(node)
+		n.put(all[i])
 	}
-	n.write(ctx, all...)
+	n.mu.Unlock()
+	n.write(ctx, n.turn(all...))
 }
 
 // bind writes existing nodes on the pods planned for them, now or by a consolidation, and remembers those of claims in flight.
 func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings []packing.Binding) {
-	var all []nomination
+	var told, untold []*nomination
 	put := func(pod *corev1.Pod, node string) {
 		state := s.State(node)
 		switch {
@@ -191,8 +275,10 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 			n.planned(node, []*corev1.Pod{pod})
 		case state.Node == nil:
 			n.planned(state.NodeClaim.Name, []*corev1.Pod{pod})
-		case pod.Status.NominatedNodeName != state.Node.Name:
-			all = append(all, nomination{podRef{client.ObjectKeyFromObject(pod), pod.UID}, state.Node.Name})
+		case pod.Status.NominatedNodeName == state.Node.Name:
+			told = append(told, toClaim(pod, "").toNode(state.Node.Name))
+		default:
+			untold = append(untold, toClaim(pod, "").toNode(state.Node.Name))
 		}
 	}
 	for _, k := range s.Kept {
@@ -206,26 +292,45 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 			put(pod, b.Node)
 		}
 	}
-	n.write(ctx, all...)
+	n.mu.Lock()
+	for _, to := range slices.Concat(told, untold) {
+		n.put(to)
+	}
+	n.mu.Unlock()
+	n.turn(told...)
+	n.write(ctx, n.turn(untold...))
+}
+
+// turn takes out of some pods those that may be nominated to their nodes now.
+func (n *nominations) turn(all ...*nomination) []*nomination {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(all, func(to *nomination) bool {
+		if n.pods[to.key] != to {
+			return true // planned otherwise meanwhile
+		}
+		for _, other := range n.nodes[to.node] {
+			if to.held && !other.held && to.counts(other) {
+				return true
+			}
+		}
+		to.held = false
+		return false
+	})
 }
 
 // write patches the status of pods that still wait. A nomination is a hint: where it cannot be written, scheduling goes on
 // without it.
-func (n *nominations) write(ctx context.Context, all ...nomination) {
-	n.mu.Lock()
-	for _, to := range all {
-		n.nodes[to.uid] = to
-	}
-	n.mu.Unlock()
+func (n *nominations) write(ctx context.Context, all []*nomination) {
 	workqueue.ParallelizeUntil(ctx, parallelWrites, len(all), func(i int) {
-		ref, node := all[i].podRef, all[i].node
+		to := all[i]
 		pod := &corev1.Pod{}
-		pod.Namespace, pod.Name = ref.key.Namespace, ref.key.Name
+		pod.Namespace, pod.Name = to.key.Namespace, to.key.Name
 		// The UID in the patch makes the API server refuse it for another pod of the same name.
-		patch := fmt.Sprintf(`{"metadata":{"uid":%q},"status":{"nominatedNodeName":%q}}`, ref.uid, node)
+		patch := fmt.Sprintf(`{"metadata":{"uid":%q},"status":{"nominatedNodeName":%q}}`, to.uid, to.node)
 		err := n.client.Status().Patch(ctx, pod, client.RawPatch(types.MergePatchType, []byte(patch)))
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
-			log.FromContext(ctx).Error(err, "writing the planned node on a pod", "pod", ref.key, "node", node)
+			log.FromContext(ctx).Error(err, "writing the planned node on a pod", "pod", to.key, "node", to.node)
 		}
 	})
 }

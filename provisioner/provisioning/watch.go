@@ -2,6 +2,7 @@ package provisioning
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +28,7 @@ func (c *Controller) Register(mgr manager.Manager) error {
 	}
 	pods := predicate.NewPredicateFuncs(func(o client.Object) bool {
 		pod, ok := o.(*corev1.Pod)
-		return ok && karpenter.IsPending(pod)
+		return ok && (karpenter.IsPending(pod) || c.nominations.waits(client.ObjectKeyFromObject(pod)))
 	})
 	err := ctrl.NewControllerManagedBy(mgr).Named("provisioning.pod").For(&corev1.Pod{}).WithEventFilter(pods).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 10}).
@@ -48,7 +49,7 @@ func (c *Controller) Register(mgr manager.Manager) error {
 		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 			c.nominations.opened(ctx, req.Name)
 			// A pod that finds its place taken waits for no reminder.
-			c.Trigger()
+			c.batcher.Retry()
 			return reconcile.Result{}, nil
 		}))
 	if err != nil {
@@ -63,17 +64,24 @@ func (c *Controller) Register(mgr manager.Manager) error {
 
 func (c *Controller) reconcilePod(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	pod := &corev1.Pod{}
-	if err := c.client.Get(ctx, req.NamespacedName, pod); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+	if err := c.client.Get(ctx, req.NamespacedName, pod); client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("reading pod, %w", err)
 	}
+	waiting := pod.UID // "" where there is none
+	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
+		waiting = ""
+	}
+	c.nominations.left(ctx, req.NamespacedName, waiting)
 	if !karpenter.IsPending(pod) {
 		return reconcile.Result{}, nil
 	}
 	c.nominations.restore(ctx, pod)
-	// kube-scheduler tries pods whose node is on its way again and again, and writes that down. That is no news, and would keep the
-	// batch of a pod that nobody has planned open for as long as it may be.
-	if !c.nominations.awaited(ctx, pod.UID) || c.clock.Since(time.Unix(0, c.began.Load())) >= reminder {
+	// kube-scheduler tries pods that wait again and again, and writes that down. It is no news of one whose node is on its way.
+	switch {
+	case c.nominations.of(pod) == nil:
 		c.Trigger()
+	case !c.nominations.awaited(ctx, pod), c.clock.Since(time.Unix(0, c.began.Load())) >= reminder:
+		c.batcher.Retry()
 	}
 	return reconcile.Result{RequeueAfter: reminder}, nil
 }

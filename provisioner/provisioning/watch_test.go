@@ -13,18 +13,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-func TestAPodWhoseNodeIsOnItsWayKeepsNoBatchOpen(t *testing.T) {
+func TestOnlyAPodWithoutAPlaceKeepsABatchOpen(t *testing.T) {
+	closed := corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
 	for name, tc := range map[string]struct {
-		planned bool
-		node    *corev1.Node  // that the claim became
-		since   time.Duration // the last round
-		want    bool
+		planned        bool
+		node           *corev1.Node  // that the claim became
+		since          time.Duration // the last round
+		trigger, retry int
 	}{
-		"a pod that nobody has planned":                {since: time.Second, want: true},
+		"one that has no place":                        {since: time.Second, trigger: 1},
 		"one whose claim was made":                     {planned: true, since: time.Second},
-		"one whose claim was made, after the reminder": {planned: true, since: reminder, want: true},
-		"one whose node is closed":                     {planned: true, node: node("n", corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}), since: time.Second},
-		"one whose node is open, and has no room":      {planned: true, node: node("n"), since: time.Second, want: true},
+		"one whose claim was made, after the reminder": {planned: true, since: reminder, retry: 1},
+		"one whose node is closed":                     {planned: true, node: node("n", closed), since: time.Second},
+		"one whose node is open, and has no room":      {planned: true, node: node("n"), since: time.Second, retry: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: types.UID("1")}}
@@ -46,8 +47,8 @@ func TestAPodWhoseNodeIsOnItsWayKeepsNoBatchOpen(t *testing.T) {
 			if err != nil || result.RequeueAfter != reminder {
 				t.Fatalf("%v, %v, want another look after %s", result, err, reminder)
 			}
-			if got := len(c.batcher.trigger) == 1; got != tc.want {
-				t.Errorf("a round was asked for: %t, want %t", got, tc.want)
+			if trigger, retry := len(c.batcher.trigger), len(c.batcher.retry); trigger != tc.trigger || retry != tc.retry {
+				t.Errorf("%d triggers and %d retries, want %d and %d", trigger, retry, tc.trigger, tc.retry)
 			}
 		})
 	}
