@@ -119,7 +119,7 @@ func (c *Controller) round(ctx context.Context) (again bool, err error) {
 		return false, fmt.Errorf("reading the cluster, %w", err)
 	}
 	c.metrics.Pending.Set(float64(s.Pending + len(s.Kept)))
-	c.nominations.prune(s)
+	c.nominations.prune(ctx, s)
 	s.Keep(c.nominations.places(), c.clock.Now())
 	if len(s.Problem.Pods) == 0 {
 		c.cluster.Protect(ctx, s, nil)

@@ -209,7 +209,7 @@ func (n *nominations) left(ctx context.Context, key client.ObjectKey, unless typ
 }
 
 // prune forgets pods that were planned on nodes and no longer wait.
-func (n *nominations) prune(s *karpenter.Snapshot) {
+func (n *nominations) prune(ctx context.Context, s *karpenter.Snapshot) {
 	waiting := make(map[types.UID]bool, s.Pending)
 	for i := range s.Pending {
 		waiting[s.Pod(i).UID] = true
@@ -217,12 +217,16 @@ func (n *nominations) prune(s *karpenter.Snapshot) {
 	for _, k := range s.Kept {
 		waiting[k.Pod.UID] = true
 	}
+	var gone []client.ObjectKey
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for key, to := range n.pods {
 		if to.node != "" && !waiting[to.uid] {
-			n.drop(key)
+			gone = append(gone, key)
 		}
+	}
+	n.mu.Unlock()
+	for _, key := range gone {
+		n.left(ctx, key, "")
 	}
 }
 
@@ -297,7 +301,7 @@ func (n *nominations) bind(ctx context.Context, s *karpenter.Snapshot, bindings 
 		n.put(to)
 	}
 	n.mu.Unlock()
-	n.turn(told...)
+	n.turn(told...) // first, so that they do not lose their turn
 	n.write(ctx, n.turn(untold...))
 }
 

@@ -27,7 +27,7 @@ func TestAClearedNominationIsWrittenAgainWhileItHolds(t *testing.T) {
 			n.planned("second", []*corev1.Pod{pod})
 			n.registered(t.Context(), "second", "node-b")
 		}, want: "node-b"},
-		{name: "no longer waiting", then: func(n *nominations, _ *corev1.Pod) { n.prune(&karpenter.Snapshot{}) }},
+		{name: "no longer waiting", then: func(n *nominations, _ *corev1.Pod) { n.prune(t.Context(), &karpenter.Snapshot{}) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx := t.Context()
@@ -61,7 +61,7 @@ func TestThePlaceThatAConsolidationPlannedIsWrittenOnTheSuccessorThatWaits(t *te
 	n := newNominations(kube)
 	s := &karpenter.Snapshot{Kept: []karpenter.Kept{{Pod: succeeds, Node: "claim", Succeeds: true}, {Pod: planned, Node: "claim"}}}
 	n.bind(ctx, s, nil)
-	n.prune(s)
+	n.prune(ctx, s)
 	n.registered(ctx, "claim", "node-a")
 	for pod, want := range map[*corev1.Pod]string{succeeds: "node-a", planned: ""} {
 		if err := kube.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
@@ -71,7 +71,7 @@ func TestThePlaceThatAConsolidationPlannedIsWrittenOnTheSuccessorThatWaits(t *te
 			t.Errorf("nominated node of %s is %q, want %q", pod.Name, got, want)
 		}
 	}
-	n.prune(s)
+	n.prune(ctx, s)
 	if got := n.places()[succeeds.UID]; got != "node-a" {
 		t.Errorf("its place is forgotten while it waits: %q", got)
 	}
