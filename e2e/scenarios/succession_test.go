@@ -44,9 +44,20 @@ func TestTheSuccessorsOfConsolidatedPodsLandWhereTheyWerePlanned(t *testing.T) {
 	}
 	w.scale("filler", 0)
 	w.eventually("half of the room is free", w.allRun(metav1.NamespaceDefault, 4))
+	// No decision before all nodes may be given up: two of them go together.
+	w.change("default", budgetOf("0"))
 	w.change("default", func(np *karpv1.NodePool) {
 		np.Spec.Disruption.ConsolidateAfter = karpv1.MustParseNillableDuration("1s")
 	})
+	w.eventually("all nodes may be consolidated", func(context.Context) string {
+		for _, nc := range list(w, &karpv1.NodeClaimList{}).Items {
+			if !nc.StatusConditions().IsTrue(karpv1.ConditionTypeConsolidatable) {
+				return nc.Name + " may not"
+			}
+		}
+		return ""
+	})
+	w.change("default", budgetOf("100%"))
 	w.eventually("two nodes are given up", func(context.Context) string {
 		if n := w.leaving("default"); n != 2 {
 			return fmt.Sprintf("%d nodes are leaving", n)
