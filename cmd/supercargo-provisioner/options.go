@@ -65,7 +65,7 @@ func (o *options) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.simEndpoint, "sim-endpoint", o.simEndpoint, "URL of the simulated cloud's API, with --cloud=sim")
 
 	f.DurationVar(&o.batchIdle, "batch-idle-duration", o.batchIdle, "a batch of pending pods ends when no pod came for so long")
-	f.DurationVar(&o.batchMax, "batch-max-duration", o.batchMax, "a batch of pending pods ends after so long in any case")
+	f.DurationVar(&o.batchMax, "batch-max-duration", o.batchMax, "a batch of pending pods ends after so long in any case, and one of pods that have lost their places to others only then")
 	f.IntVar(&o.launchesPerMinute, "launches-per-minute", o.launchesPerMinute, "nodes launched per minute at most, over all NodePools")
 	f.DurationVar(&o.planBudget, "plan-time-budget", o.planBudget, "time to look for a cheaper plan; the best so far is carried out")
 	f.Float64Var(&o.nodeFee, "node-fee", o.nodeFee, "USD per hour that a further node is thought to cost beyond its price; 0 uses the packer's default, negative none")
